@@ -1,0 +1,95 @@
+"""Every error raised here: one type per boundary, each saying what is wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class NemoGymError(Exception):
+    """Base of all errors of this package. Its text is meant for users: no stack trace is needed to act on it."""
+
+
+@dataclass(frozen=True)
+class ConfigProblem:
+    """One mistake in a configuration, in one line."""
+
+    file: str
+    """The file it stands in, or `command line`."""
+    key: str
+    """Dotted path of the key, `""` where the file as a whole is meant."""
+    message: str
+    """What is wrong and what to do, the nearest right name included."""
+
+    def __str__(self) -> str:
+        place = f"{self.file}: `{self.key}`" if self.key else self.file
+        return f"{place}: {self.message}"
+
+
+class ConfigError(NemoGymError):
+    """A configuration that cannot be run. Holds all mistakes found, not only the first."""
+
+    def __init__(self, problems: list[ConfigProblem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class DataError(NemoGymError):
+    """A data file that cannot be used: names the file and the line."""
+
+    def __init__(self, path: str, line: int | None, message: str) -> None:
+        self.path, self.line, self.message = path, line, message
+        super().__init__(f"{path}:{line}: {message}" if line is not None else f"{path}: {message}")
+
+
+class LaunchError(NemoGymError):
+    """A server could not be started, or died."""
+
+
+class RequestError(NemoGymError):
+    """An HTTP request got no answer that can be used.
+
+    `delivered` tells whether the receiver may have acted on it: False only where it certainly has not, so that sending
+    it again is safe. `status` is the HTTP status where there was an answer, else None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        url: str,
+        delivered: bool,
+        attempts: int = 1,
+        status: int | None = None,
+        body: bytes = b"",
+    ) -> None:
+        self.url, self.delivered, self.attempts, self.status, self.body = url, delivered, attempts, status, body
+        tries = "" if attempts == 1 else f" ({attempts} attempts)"
+        super().__init__(f"{url}: {message}{tries}")
+
+
+class Unreachable(RequestError):
+    """Nobody answers at that address: refused, unknown host, or no connection in time."""
+
+
+class ConnectionLost(RequestError):
+    """The connection broke after the request may have been sent."""
+
+
+class DeadlineExceeded(RequestError):
+    """No complete answer before the request's deadline."""
+
+
+class BadStatus(RequestError):
+    """The answer came with a status of 400 or above."""
+
+
+class BadBody(RequestError):
+    """The answer's body is not what was promised: no JSON, or JSON of the wrong shape."""
+
+
+class SandboxError(NemoGymError):
+    """Code could not be run in a child process, or broke a limit there."""
+
+
+class ReferencePolicyError(NemoGymError):
+    """A scripted policy cannot answer: no such policy, or no recorded answer for the request."""

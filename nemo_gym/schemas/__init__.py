@@ -1,0 +1,1 @@
+"""The nouns that cross the wire: Responses and Chat Completions bodies, tokens, episodes, rollouts."""

@@ -1,0 +1,83 @@
+"""Bodies of an episode: what an agent sends to a resources server and gets back (seed, verify, aggregate)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nemo_gym.schemas.responses import Response, ResponseCreateParams
+
+
+class Envelope(BaseModel):
+    """An open body: fields that an environment adds travel along and come back unchanged."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class BaseSeedSessionRequest(Envelope):
+    """`POST /seed_session`: the task row. Subclass it to name the fields that your environment needs."""
+
+
+class BaseSeedSessionResponse(Envelope):
+    """The answer of `POST /seed_session`. Subclasses add fields."""
+
+
+class BaseRunRequest(Envelope):
+    """`POST /run` of an agent: one task row."""
+
+    responses_create_params: ResponseCreateParams
+
+
+class BaseVerifyRequest(BaseRunRequest):
+    """`POST /verify`: the task row and what the policy answered."""
+
+    response: Response
+
+
+class BaseVerifyResponse(BaseVerifyRequest):
+    """The answer of `POST /verify`: the request echoed back, with the reward."""
+
+    reward: float
+
+
+class BaseMultiRewardVerifyResponse(BaseVerifyResponse):
+    """A reward of several parts, which sum to `reward`."""
+
+    reward_components: dict[str, float]
+
+    @model_validator(mode="after")
+    def _components_sum_to_reward(self) -> Self:
+        total = sum(self.reward_components.values())
+        if abs(total - self.reward) > 1e-6 * max(1.0, abs(self.reward)):
+            raise ValueError(f"reward_components sum to {total}, reward is {self.reward}: they must be equal")
+        return self
+
+
+class AggregateMetricsRequest(BaseModel):
+    """`POST /aggregate_metrics`: finished verify answers; long fields (`response.output`) may be left out of them."""
+
+    verify_responses: list[dict[str, Any]]
+
+
+class AggregateMetrics(BaseModel):
+    """The answer of `POST /aggregate_metrics`."""
+
+    group_level_metrics: list[dict[str, Any]] = Field(default_factory=list)
+    """One entry per task, in order of task index: its rollouts' statistics."""
+    agent_metrics: dict[str, Any] = Field(default_factory=dict)
+    """Statistics over all rollouts, keyed `mean/reward`, `pass@1/reward`, ..."""
+    key_metrics: dict[str, Any] = Field(default_factory=dict)
+    """The few of `agent_metrics` that one looks at first."""
+
+
+class ReverifyMode(StrEnum):
+    """Whether stored rollouts of an environment can be scored again without model calls."""
+
+    STATELESS = "stateless"
+    """`verify()` needs nothing but its request."""
+    UNSUPPORTED = "unsupported"
+    """`verify()` needs the session's state, which is gone."""
+    UNKNOWN = "unknown"
+    """The author has not said."""

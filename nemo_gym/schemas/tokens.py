@@ -1,0 +1,38 @@
+"""Tokens of one model call, as model servers that can report them attach them to an output item."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class TokenFields(BaseModel):
+    """The token triplet: set on the last output item of each model call, all three or none.
+
+    Clients send the fields back unchanged on that item: they are what the next prompt is built from.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    prompt_token_ids: list[int] | None = None
+    """Ids of the whole prompt of this call, shape [prompt_length]."""
+    generation_token_ids: list[int] | None = None
+    """Ids sampled in this call, shape [generation_length]."""
+    generation_log_probs: list[float] | None = None
+    """Natural-log probability of each sampled id when it was sampled, shape [generation_length], all <= 0."""
+    routed_experts: Any = None
+    """Per-token expert choices of a mixture-of-experts model, as the engine gives them."""
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        given = [self.prompt_token_ids, self.generation_token_ids, self.generation_log_probs]
+        if all(field is None for field in given):
+            return self
+        if any(field is None for field in given):
+            raise ValueError(
+                "prompt_token_ids, generation_token_ids and generation_log_probs belong together: all three or none"
+            )
+        if len(self.generation_token_ids or ()) != len(self.generation_log_probs or ()):
+            raise ValueError("generation_token_ids and generation_log_probs differ in length")
+        return self
