@@ -1,0 +1,162 @@
+"""Sessions: one server-side dict per rollout, carried by a signed cookie or a header, freed when done or idle."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+SESSION_ID_KEY = "session_id"
+SESSION_HEADER = "x-session-id"
+_HEADER_VALUE = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
+_SIGNATURE_LENGTH = 24
+
+
+def session_cookie_name(instance: str) -> str:
+    """Each instance has a cookie of its own, so that an agent may keep the cookies of all servers in one dict."""
+    return f"ng_session_{instance}"
+
+
+def worker_of(cookie: str) -> int:
+    """Which worker made the session that a cookie names."""
+    number = cookie.partition("-")[0]
+    return int(number) if number.isdecimal() and number.isascii() else 0
+
+
+@dataclass
+class _Session:
+    data: dict[str, Any]
+    last_used: float
+    in_use: int = 0
+
+
+@dataclass
+class SessionStore:
+    """All sessions of one server process.
+
+    `ttl_s`: idle seconds after which a session is freed. `on_close` is called once with the id of each freed session.
+    """
+
+    secret: str = field(default_factory=lambda: secrets.token_hex(32))
+    worker: int = 0
+    ttl_s: float = 3600.0
+    on_close: Callable[[str], Awaitable[None]] | None = None
+    _sessions: OrderedDict[str, _Session] = field(default_factory=OrderedDict)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def new_id(self) -> str:
+        return f"{self.worker}-{secrets.token_hex(16)}"
+
+    def sign(self, session_id: str) -> str:
+        """The cookie's value: id and signature."""
+        digest = hmac.digest(self.secret.encode(), session_id.encode(), hashlib.sha256)
+        return f"{session_id}.{digest.hex()[:_SIGNATURE_LENGTH]}"
+
+    def verified_id(self, cookie: str) -> str | None:
+        """The session id in a cookie's value, None where the signature is not ours."""
+        session_id = cookie.rpartition(".")[0]
+        return session_id if session_id and hmac.compare_digest(self.sign(session_id), cookie) else None
+
+    def acquire(self, session_id: str) -> dict[str, Any]:
+        """The session's dict, made where there is none. While acquired it cannot expire."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            session = self._sessions[session_id] = _Session({SESSION_ID_KEY: session_id}, 0.0)
+        session.in_use += 1
+        session.last_used = time.monotonic()
+        self._sessions.move_to_end(session_id)
+        return session.data
+
+    async def release(self, session_id: str, *, free: bool) -> None:
+        """The request is answered. `free` ends the session now; idle ones of others are ended on the way."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.in_use -= 1
+            if free and session.in_use == 0:
+                await self._close(session_id)
+        await self._expire()
+
+    async def _expire(self) -> None:
+        oldest_allowed = time.monotonic() - self.ttl_s
+        while self._sessions:
+            session_id, session = next(iter(self._sessions.items()))
+            if session.last_used > oldest_allowed:
+                return
+            if session.in_use:
+                session.last_used = time.monotonic()
+                self._sessions.move_to_end(session_id)
+            else:
+                await self._close(session_id)
+
+    async def _close(self, session_id: str) -> None:
+        del self._sessions[session_id]
+        if self.on_close is not None:
+            try:
+                await self.on_close(session_id)
+            except Exception:  # noqa: BLE001  the author's code; its failure must not fail the request that is answered
+                log.exception("close_session failed for session %s", session_id)
+
+
+class SessionMiddleware:
+    """Gives each POST its session as `request.session`; frees it after a successful call of a path in `closing`.
+
+    `keep_empty`: whether a session is remembered although its handler put nothing into it. Servers whose handlers keep
+    state of their own by session id need that, so that `close_session` is called for each.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, store: SessionStore, instance: str, closing: frozenset[str], keep_empty: bool
+    ) -> None:
+        self.app, self.store, self.closing, self.keep_empty = app, store, closing, keep_empty
+        self._cookie = session_cookie_name(instance)
+        self._cookie_prefix = f"{self._cookie}=".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        presented = self._presented_id(scope["headers"])
+        session_id = presented or self.store.new_id()
+        data = scope["session"] = self.store.acquire(session_id)
+        status = 500
+
+        async def send_with_cookie(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if presented is None:
+                    headers = MutableHeaders(scope=message)
+                    cookie = f"{self._cookie}={self.store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax"
+                    headers.append("set-cookie", cookie)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_cookie)
+        finally:
+            done = scope["path"] in self.closing and status < 400
+            await self.store.release(session_id, free=done or (not self.keep_empty and len(data) == 1))
+
+    def _presented_id(self, headers: list[tuple[bytes, bytes]]) -> str | None:
+        for name, value in headers:
+            if name == b"x-session-id":
+                text = value.decode("latin-1")
+                return text if _HEADER_VALUE.fullmatch(text) else None
+            if name == b"cookie":
+                for pair in value.split(b"; "):
+                    if pair.startswith(self._cookie_prefix):
+                        return self.store.verified_id(pair[len(self._cookie_prefix) :].decode("latin-1"))
+        return None

@@ -1,0 +1,47 @@
+"""What one server process is told: who it is, its settings, and where the others are. Made by the launcher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ServerAddress(BaseModel):
+    """Where one instance answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    server_type: str
+    """`resources_servers`, `responses_api_agents` or `responses_api_models`."""
+    implementation: str
+    """Name of the folder that implements it."""
+    urls: tuple[str, ...]
+    """One per worker, without a trailing slash."""
+
+
+class ServerSpec(BaseModel):
+    """One worker of one instance."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Instance name."""
+    server_type: str
+    implementation: str
+    folder: str
+    """Absolute path of the implementation's folder."""
+    entrypoint: str
+    """File in that folder that defines and runs the server."""
+    settings: dict[str, Any]
+    """The instance's block of the configuration, resolved; the server's own config class checks it."""
+    source: str
+    """The YAML file that the block came from."""
+    directory: dict[str, ServerAddress]
+    """Every instance of the run, by name."""
+    run_id: str
+    session_secret: str
+    """Signs session cookies; random per run."""
+    worker: int = 0
+    num_workers: int = 1
