@@ -1,0 +1,1 @@
+"""Statistics of finished rollouts: pure arithmetic on plain numbers, standard library only."""

@@ -1,0 +1,64 @@
+"""The numbers of one verify answer, flat: `reward`, `reward_components/format`, `usage/input_tokens`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nemo_gym.schemas.rollout import AGENT_REF
+
+_NO_METRIC = frozenset({AGENT_REF, "responses_create_params", "response", "turns"})
+_MEASUREMENTS = ("usage/", "timings/")
+
+
+def numeric_fields(verify_response: Mapping[str, Any]) -> dict[str, float]:
+    """Each numeric field of a verify answer by its path.
+
+    - A bool counts as 1.0 or 0.0. NaN and infinities count as missing.
+    - A nested object counts only if all its leaves are numbers, bools or null (`reward_components`, `usage`,
+      `timings`); its paths are joined by `/`. An object that holds text is the environment's own data and is left out,
+      as are lists.
+    - `usage` is the answer's own, else that of its `response`.
+    - Reserved keys (`_ng_*`, `agent_ref`) and the bodies (`responses_create_params`, `response`, `turns`) are left out.
+    """
+    found: dict[str, float] = {}
+    for key, value in verify_response.items():
+        if key not in _NO_METRIC and not key.startswith("_ng_"):
+            _collect(key, value, found)
+    if "usage" not in verify_response:
+        response = verify_response.get("response")
+        if isinstance(response, Mapping):
+            _collect("usage", response.get("usage"), found)
+    return found
+
+
+def is_score(path: str, values: list[float]) -> bool:
+    """Whether pass@k of this field means something: the reward, its components, and whatever is only ever 0 or 1."""
+    if path == "reward" or path.startswith("reward_components/"):
+        return True
+    return not path.startswith(_MEASUREMENTS) and all(value in (0.0, 1.0) for value in values)
+
+
+def _collect(path: str, value: object, found: dict[str, float]) -> None:
+    if isinstance(value, bool | int | float):
+        number = _finite(value)
+        if number is not None:
+            found[path] = number
+    elif isinstance(value, Mapping) and value and _only_numbers(value):
+        for key, leaf in value.items():
+            _collect(f"{path}/{key}", leaf, found)
+
+
+def _only_numbers(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(_only_numbers(leaf) for leaf in value.values())
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _finite(value: float) -> float | None:
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the range of floats
+        return None
+    return number if math.isfinite(number) else None
