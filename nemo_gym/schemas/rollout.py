@@ -15,6 +15,8 @@ ROLLOUT_ID = "_ng_rollout_id"
 FAILURE_CLASS = "_ng_failure_class"
 FAILURE_TERMINAL = "_ng_failure_terminal"
 NO_PERSIST = "_ng_no_persist"
+ROLLOUT_ID_HEADER = "x-ng-rollout-id"
+"""Header by which an agent tells model and resources servers which rollout a request belongs to."""
 FAILURE = "_ng_failure"
 """Key under which a failed result carries a `RolloutFailure`."""
 

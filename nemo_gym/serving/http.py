@@ -125,7 +125,7 @@ class ByteStream(Protocol):
 
 
 class HttpClient:
-    """One pool of connections, shared by everything in a process. The number of connections is the caller's to bound."""
+    """One pool of connections for everything in a process. How many there are at a time is the caller's to bound."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -144,7 +144,7 @@ class HttpClient:
     ) -> HttpResponse:
         """Send one request, again where `retry` allows it, and return the last answer.
 
-        `timeout_s` bounds all attempts and waits together. `json` is anything that `to_json` takes; it wins over `body`.
+        `timeout_s` bounds all attempts and waits together. `json` is anything that `to_json` takes, and wins over `body`.
         Raises a `RequestError` (`Unreachable`, `ConnectionLost`, `DeadlineExceeded`) where there is no answer.
         """
         sent = {"content-type": "application/json"} if json is not None else {}

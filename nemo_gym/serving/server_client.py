@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import zlib
 from collections.abc import Mapping
 
+from nemo_gym.config.nearest import did_you_mean
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.serving.http import NO_RETRY, HttpClient, HttpResponse, RetryPolicy
 from nemo_gym.serving.sessions import SESSION_HEADER, session_cookie_name, worker_of
@@ -35,7 +35,7 @@ class ServerClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retry: RetryPolicy = NO_RETRY,
     ) -> HttpResponse:
-        """POST to `url_path` of an instance. `json` is a pydantic model or plain data; `body` is JSON bytes as they are.
+        """POST to `url_path` of an instance: `json` is a pydantic model or plain data, `body` is ready JSON bytes.
 
         Raises a `RequestError` where there is no answer; an answer of status 400 or above is returned.
         """
@@ -81,6 +81,5 @@ class ServerClient:
         return address.urls[next(self._round_robin) % len(address.urls)]
 
     def _unknown(self, server_name: str) -> str:
-        near = difflib.get_close_matches(server_name, self.directory, n=1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
-        return f"no server of that name; servers are {', '.join(f'`{name}`' for name in sorted(self.directory))}{hint}"
+        names = ", ".join(f"`{name}`" for name in sorted(self.directory))
+        return f"no server of that name; servers are {names}{did_you_mean(server_name, self.directory)}"

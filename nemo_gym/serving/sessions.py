@@ -107,7 +107,7 @@ class SessionStore:
         if self.on_close is not None:
             try:
                 await self.on_close(session_id)
-            except Exception:  # noqa: BLE001  the author's code; its failure must not fail the request that is answered
+            except Exception:  # the author's code: its failure must not fail the request that was answered
                 log.exception("close_session failed for session %s", session_id)
 
 

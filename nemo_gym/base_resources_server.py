@@ -1,0 +1,125 @@
+"""What authors of an environment subclass: a resources server holds its tools, its state and its reward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from fastapi import FastAPI
+from pydantic import PrivateAttr
+
+from nemo_gym.metrics.aggregate import aggregate_metrics, default_key_metrics
+from nemo_gym.schemas.episode import (
+    AggregateMetrics,
+    AggregateMetricsRequest,
+    BaseMultiRewardVerifyResponse,
+    BaseRunRequest,
+    BaseSeedSessionRequest,
+    BaseSeedSessionResponse,
+    BaseVerifyRequest,
+    BaseVerifyResponse,
+    ReverifyMode,
+)
+from nemo_gym.schemas.responses import Response as NeMoGymResponse
+from nemo_gym.serving.app import BaseServerConfig, SimpleServer
+from nemo_gym.serving.endpoint import json_endpoint
+from nemo_gym.serving.executor import CpuExecutor
+
+__all__ = [
+    "AggregateMetrics",
+    "AggregateMetricsRequest",
+    "BaseMultiRewardVerifyResponse",
+    "BaseResourcesServerConfig",
+    "BaseRunRequest",
+    "BaseSeedSessionRequest",
+    "BaseSeedSessionResponse",
+    "BaseVerifyRequest",
+    "BaseVerifyResponse",
+    "NeMoGymResponse",
+    "ReverifyMode",
+    "SimpleResourcesServer",
+]
+
+T = TypeVar("T")
+
+
+class BaseResourcesServerConfig(BaseServerConfig):
+    """The configuration of a resources server. Subclass it to add keys."""
+
+    cpu_workers: int | None = None
+    """Child processes that `run_cpu` uses at most; None: as many as there are cores."""
+
+
+class SimpleResourcesServer(SimpleServer):
+    """One environment. Override `verify()`; add tools as `app.post("/name")(self.name)` in `setup_webserver()`.
+
+    In the course of a rollout the agent calls `/seed_session` once, then the tools that the model asks for, each as
+    `POST /<tool name>` with the call's arguments, then `/verify` once. All carry the same session: a handler that takes
+    `request: Request` finds its dict in `request.session`, with the session's id under `SESSION_ID_KEY`.
+    A handler that raises is a failure of the rollout (or, in a tool, error text for the model), never a reward.
+    """
+
+    config: BaseResourcesServerConfig
+
+    session_ends_after: ClassVar[frozenset[str]] = frozenset({"/verify", "/close"})
+    keeps_empty_sessions: ClassVar[bool] = True
+    reverify_mode: ClassVar[ReverifyMode] = ReverifyMode.UNKNOWN
+    """Whether stored rollouts can be scored again without model calls. Set it to `STATELESS` if `verify()` needs
+    nothing but its request."""
+
+    _cpu: CpuExecutor | None = PrivateAttr(default=None)
+
+    async def seed_session(self, body: BaseSeedSessionRequest) -> BaseSeedSessionResponse:
+        """Start a session from the task row. Called once per rollout, first. May take `request: Request` too."""
+        return BaseSeedSessionResponse()
+
+    async def verify(self, body: BaseVerifyRequest) -> BaseVerifyResponse:
+        """Score a finished episode. Called once per rollout, last. May take `request: Request` too.
+
+        Return the request's fields and a finite `reward`. Where no reward can be given, raise: a failure is recorded.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define verify()")
+
+    def compute_metrics(self, tasks: list[list[dict[str, Any]]]) -> dict[str, Any]:
+        """Metrics of your own over all rollouts, added to the standard ones. `tasks[i][j]`: rollout j of task i."""
+        return {}
+
+    def get_key_metrics(self, agent_metrics: dict[str, Any]) -> dict[str, Any]:
+        """The few metrics that one looks at first, chosen from all of them."""
+        return default_key_metrics(agent_metrics)
+
+    async def aggregate_metrics(self, body: AggregateMetricsRequest) -> AggregateMetrics:
+        """Statistics over finished rollouts. Called by the collector when a run is done."""
+        return aggregate_metrics(
+            body.verify_responses, compute_metrics=self.compute_metrics, get_key_metrics=self.get_key_metrics
+        )
+
+    async def run_cpu(self, function: Callable[..., T], *args: object, timeout_s: float = 60.0) -> T:
+        """`function(*args)` in a child process: for scoring that takes more than a few milliseconds.
+
+        `function` is a plain function of a module; arguments and result can be pickled. Raises `SandboxError` after
+        `timeout_s` seconds; the process is killed.
+        """
+        if self._cpu is None:
+            self._cpu = CpuExecutor(self.config.cpu_workers)
+        return await self._cpu.run(function, *args, timeout_s=timeout_s)
+
+    def setup_webserver(self) -> FastAPI:
+        app = super().setup_webserver()
+        app.post("/seed_session")(json_endpoint(self.seed_session))
+        app.post("/verify")(json_endpoint(self.verify))
+        app.post("/close")(self._close)
+        app.post("/aggregate_metrics")(json_endpoint(self.aggregate_metrics))
+        app.get("/reverify_mode")(self._reverify_mode)
+        return app
+
+    async def shutdown(self) -> None:
+        if self._cpu is not None:
+            self._cpu.close()
+        await super().shutdown()
+
+    async def _close(self) -> dict[str, str]:
+        return {"status": "closed"}
+
+    async def _reverify_mode(self) -> str:
+        return self.reverify_mode.value

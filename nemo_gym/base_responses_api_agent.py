@@ -1,0 +1,47 @@
+"""What an agent server subclasses: it runs one episode per `POST /run`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fastapi import Body, FastAPI
+from starlette.requests import Request
+
+from nemo_gym.metrics.aggregate import aggregate_metrics
+from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest, BaseVerifyResponse
+from nemo_gym.schemas.responses import Response, ResponseCreateParams
+from nemo_gym.serving.app import BaseServerConfig, SimpleServer
+from nemo_gym.serving.endpoint import json_endpoint
+
+__all__ = ["BaseResponsesAPIAgentConfig", "Body", "SimpleResponsesAPIAgent"]
+
+
+class BaseResponsesAPIAgentConfig(BaseServerConfig):
+    """The configuration of an agent server. Subclass it to add keys."""
+
+
+class SimpleResponsesAPIAgent(SimpleServer):
+    """One way of running episodes. Override `run()` and, if the agent can be called as a model, `responses()`."""
+
+    config: BaseResponsesAPIAgentConfig
+
+    session_ends_after: ClassVar[frozenset[str]] = frozenset({"/run"})
+
+    async def run(self, request: Request, body: BaseRunRequest) -> BaseVerifyResponse | dict[str, Any]:
+        """`POST /run`: one episode of a task row; the verify answer with what happened, or a typed failure."""
+        raise NotImplementedError(f"{type(self).__name__} must define run()")
+
+    async def responses(self, request: Request, body: ResponseCreateParams) -> Response:
+        """`POST /v1/responses`: the agent as a model: model calls and tools until it has an answer, unscored."""
+        raise NotImplementedError(f"{type(self).__name__} must define responses()")
+
+    async def aggregate_metrics(self, body: AggregateMetricsRequest) -> AggregateMetrics:
+        """Statistics over finished rollouts. Override it to ask the environment for its own."""
+        return aggregate_metrics(body.verify_responses)
+
+    def setup_webserver(self) -> FastAPI:
+        app = super().setup_webserver()
+        app.post("/run")(json_endpoint(self.run))
+        app.post("/v1/responses")(json_endpoint(self.responses))
+        app.post("/aggregate_metrics")(json_endpoint(self.aggregate_metrics))
+        return app

@@ -1,0 +1,49 @@
+"""What a model server subclasses: any engine behind OpenAI's Responses and Chat Completions APIs."""
+
+from __future__ import annotations
+
+from fastapi import Body, FastAPI
+from starlette.requests import Request
+
+from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
+from nemo_gym.schemas.responses import Response, ResponseCreateParams
+from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER
+from nemo_gym.serving.app import BaseServerConfig, SimpleServer
+from nemo_gym.serving.endpoint import json_endpoint
+
+__all__ = ["BaseResponsesAPIModelConfig", "Body", "SimpleResponsesAPIModel", "rollout_id_of"]
+
+
+class BaseResponsesAPIModelConfig(BaseServerConfig):
+    """The configuration of a model server. Subclass it to add keys."""
+
+
+class SimpleResponsesAPIModel(SimpleServer):
+    """One model. Override `responses()` and `chat_completions()`.
+
+    Both routes are served under `/ng-rollout/<rollout id>/v1/...` too, so that a harness which can only be given a base
+    URL is attributed to its rollout.
+    """
+
+    config: BaseResponsesAPIModelConfig
+
+    async def responses(self, request: Request, body: ResponseCreateParams) -> Response:
+        """`POST /v1/responses`: one model call."""
+        raise NotImplementedError(f"{type(self).__name__} must define responses()")
+
+    async def chat_completions(self, request: Request, body: ChatCompletionCreateParams) -> ChatCompletion:
+        """`POST /v1/chat/completions`: one model call."""
+        raise NotImplementedError(f"{type(self).__name__} must define chat_completions()")
+
+    def setup_webserver(self) -> FastAPI:
+        app = super().setup_webserver()
+        for prefix in ("", "/ng-rollout/{rollout_id}"):
+            app.post(f"{prefix}/v1/responses")(json_endpoint(self.responses))
+            app.post(f"{prefix}/v1/chat/completions")(json_endpoint(self.chat_completions))
+        return app
+
+
+def rollout_id_of(request: Request) -> str | None:
+    """The rollout that a model call belongs to, from its path or its header; None where the caller did not say."""
+    from_path = request.path_params.get("rollout_id")
+    return from_path if from_path is not None else request.headers.get(ROLLOUT_ID_HEADER)

@@ -1,0 +1,67 @@
+"""How a handler's exceptions become answers: JSON that says what is wrong, never a lost session, never a bare 500."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nemo_gym.errors import NemoGymError, RequestError
+from nemo_gym.schemas.validation import explain, places
+from nemo_gym.serving.http import to_json
+
+log = logging.getLogger(__name__)
+
+
+def error_response(status: int, kind: str, message: str, **details: object) -> Response:
+    """`{"error": {"type": ..., "message": ..., ...}}`, the shape of every error answer here."""
+    body = to_json({"error": {"type": kind, "message": message, **details}})
+    return Response(body, status_code=status, media_type="application/json")
+
+
+async def refuse_invalid_body(request: Request, error: Exception) -> Response:
+    """HTTP 422 with one line per mistake, each naming its place."""
+    assert isinstance(error, RequestValidationError)
+    mistakes = [f"{place}: {message}" if place else message for place, message in places(error.errors())]
+    return error_response(422, "invalid_request", "; ".join(mistakes[:10]), mistakes=mistakes)
+
+
+class ErrorMiddleware:
+    """Answers 500 where a handler raised. Stands inside the session middleware, so the cookie is set all the same."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_note_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note_start)
+        except Exception as error:
+            if started:
+                raise
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            await _response_for(error)(scope, receive, send)
+
+
+def _response_for(error: Exception) -> Response:
+    if isinstance(error, ValidationError):
+        message = f"{error.title} cannot be built: " + "; ".join(explain(error)[:10])
+        return error_response(500, "invalid_answer", message)
+    if isinstance(error, RequestError):
+        return error_response(502, type(error).__name__, str(error), delivered=error.delivered)
+    if isinstance(error, NemoGymError):
+        return error_response(500, type(error).__name__, str(error))
+    return error_response(500, type(error).__name__, f"{type(error).__name__}: {error}")
