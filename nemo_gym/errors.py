@@ -93,3 +93,7 @@ class SandboxError(NemoGymError):
 
 class ReferencePolicyError(NemoGymError):
     """A scripted policy cannot answer: no such policy, or no recorded answer for the request."""
+
+
+class ConversionError(NemoGymError):
+    """A body says something that the API it is to be translated into cannot say."""
