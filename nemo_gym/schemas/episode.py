@@ -9,6 +9,25 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 
+SERVER_ROUTES = frozenset(
+    {
+        "aggregate_metrics",
+        "close",
+        "docs",
+        "mcp",
+        "metrics",
+        "openapi.json",
+        "redoc",
+        "reset",
+        "reverify_mode",
+        "run",
+        "seed_session",
+        "step",
+        "verify",
+    }
+)
+"""Routes of the server itself: no tool may have such a name, so that a model can never reach them."""
+
 
 class Envelope(BaseModel):
     """An open body: fields that an environment adds travel along and come back unchanged."""

@@ -140,15 +140,16 @@ _HOSTED_TYPES = frozenset(HostedToolItem.model_fields["type"].annotation.__args_
 
 def _item_tag(item: Any) -> str | None:
     """The tag of one item: its `type`; an item with a role and no type is a message."""
-    read = item.get if isinstance(item, dict) else lambda key: getattr(item, key, None)
-    kind = read("type")
-    if kind is None and read("role") is not None:
+    fields: dict[str, Any] = item if isinstance(item, dict) else vars(item) if isinstance(item, BaseModel) else {}
+    kind = fields.get("type")
+    if kind is None and fields.get("role") is not None:
         kind = "message"
-    if kind in _HOSTED_TYPES:
-        return "hosted_tool"
-    if kind == "message" and read("role") == "assistant" and isinstance(read("content"), list):
-        return "output_message"
-    return kind if isinstance(kind, str) else None
+    if kind == "message":
+        written_by_model = fields.get("role") == "assistant" and isinstance(fields.get("content"), list)
+        return "output_message" if written_by_model else "message"
+    if not isinstance(kind, str):
+        return None
+    return "hosted_tool" if kind in _HOSTED_TYPES else kind
 
 
 InputItem = Annotated[

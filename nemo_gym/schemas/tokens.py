@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+def _is_absent(value: object) -> bool:
+    return value is None
 
 
 class TokenFields(BaseModel):
@@ -15,13 +19,13 @@ class TokenFields(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    prompt_token_ids: list[int] | None = None
+    prompt_token_ids: list[int] | None = Field(default=None, exclude_if=_is_absent)
     """Ids of the whole prompt of this call, shape [prompt_length]."""
-    generation_token_ids: list[int] | None = None
+    generation_token_ids: list[int] | None = Field(default=None, exclude_if=_is_absent)
     """Ids sampled in this call, shape [generation_length]."""
-    generation_log_probs: list[float] | None = None
+    generation_log_probs: list[float] | None = Field(default=None, exclude_if=_is_absent)
     """Natural-log probability of each sampled id when it was sampled, shape [generation_length], all <= 0."""
-    routed_experts: Any = None
+    routed_experts: Any = Field(default=None, exclude_if=_is_absent)
     """Per-token expert choices of a mixture-of-experts model, as the engine gives them."""
 
     @model_validator(mode="after")

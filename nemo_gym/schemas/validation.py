@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from nemo_gym.schemas.responses import ITEM_TAGS
 
@@ -16,15 +17,15 @@ def explain(error: ValidationError) -> list[str]:
     return [f"{place}: {message}" if place else message for place, message in places(error.errors(include_url=False))]
 
 
-def places(errors: Sequence[dict[str, object]]) -> list[tuple[str, str]]:
+def places(errors: Sequence[ErrorDetails]) -> list[tuple[str, str]]:
     """(place, message) of each pydantic error; the place is `""` where the body as a whole is meant."""
     return [(_place(error), _message(error)) for error in errors]
 
 
-def _place(error: dict[str, object]) -> str:
+def _place(error: ErrorDetails) -> str:
     place = ""
     previous: object = None
-    for part in error["loc"]:  # type: ignore[attr-defined]
+    for part in error["loc"]:
         is_tag = part in ITEM_TAGS and (isinstance(previous, int) or previous == "input")
         previous = part
         if is_tag or (isinstance(part, str) and ("[" in part or "(" in part)):
@@ -35,9 +36,8 @@ def _place(error: dict[str, object]) -> str:
     return place.lstrip(".").removeprefix("body.")
 
 
-def _message(error: dict[str, object]) -> str:
+def _message(error: ErrorDetails) -> str:
     context = error.get("ctx") or {}
-    assert isinstance(context, dict)
     if error["type"] == "union_tag_invalid":
         known = "message, function_call, function_call_output, reasoning, or a hosted tool's"
         return f"`{context.get('tag')}` is no item type; types are {known}"

@@ -44,7 +44,7 @@ class CpuExecutor:
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            future.cancel()
+            future.cancel()  # type: ignore[no-untyped-call]
             raise
         except PoolTimeout:
             raise SandboxError(f"{function.__qualname__} took longer than {timeout_s:g} s and was stopped") from None
@@ -55,7 +55,7 @@ class CpuExecutor:
         """Stop all child processes, whatever they are doing."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
 
     def _open(self) -> ProcessPool:

@@ -144,7 +144,7 @@ class HttpClient:
     ) -> HttpResponse:
         """Send one request, again where `retry` allows it, and return the last answer.
 
-        `timeout_s` bounds all attempts and waits together. `json` is anything that `to_json` takes, and wins over `body`.
+        `timeout_s` bounds all attempts and waits together. `json`, anything that `to_json` takes, wins over `body`.
         Raises a `RequestError` (`Unreachable`, `ConnectionLost`, `DeadlineExceeded`) where there is no answer.
         """
         sent = {"content-type": "application/json"} if json is not None else {}

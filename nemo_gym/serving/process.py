@@ -10,8 +10,8 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,7 @@ import orjson
 import uvicorn
 from pydantic import ValidationError
 
-from nemo_gym.config.nearest import did_you_mean
+from nemo_gym.config.nearest import suggestion
 from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymError
 from nemo_gym.schemas.validation import places
 from nemo_gym.serving.app import SimpleServer
@@ -97,7 +97,7 @@ def build_server(
         problems = []
         for (place, message), detail in zip(places(error.errors()), error.errors(), strict=True):
             unknown_key = detail["type"] == "extra_forbidden"
-            text = f"no such key{did_you_mean(place, known)}" if unknown_key else message
+            text = f"no such key; {suggestion(place, known, kind='keys')}" if unknown_key else message
             problems.append(ConfigProblem(spec.source, f"{prefix}.{place}", text))
         raise ConfigError(problems) from None
     server = server_class(config=config, server_client=client or ServerClient(spec.directory))
@@ -140,8 +140,10 @@ class _AnnouncingServer(uvicorn.Server):
         self._on_ready = on_ready
         self._handles_signals = handles_signals
 
-    def capture_signals(self) -> AbstractContextManager[None]:
-        return super().capture_signals() if self._handles_signals else nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        with super().capture_signals() if self._handles_signals else nullcontext():
+            yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

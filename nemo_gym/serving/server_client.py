@@ -6,7 +6,7 @@ import itertools
 import zlib
 from collections.abc import Mapping
 
-from nemo_gym.config.nearest import did_you_mean
+from nemo_gym.config.nearest import suggestion
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.serving.http import NO_RETRY, HttpClient, HttpResponse, RetryPolicy
 from nemo_gym.serving.sessions import SESSION_HEADER, session_cookie_name, worker_of
@@ -81,5 +81,4 @@ class ServerClient:
         return address.urls[next(self._round_robin) % len(address.urls)]
 
     def _unknown(self, server_name: str) -> str:
-        names = ", ".join(f"`{name}`" for name in sorted(self.directory))
-        return f"no server of that name; servers are {names}{did_you_mean(server_name, self.directory)}"
+        return f"no server of that name; {suggestion(server_name, self.directory, kind='servers')}"

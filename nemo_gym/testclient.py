@@ -1,0 +1,139 @@
+"""A test client: several servers in this process, calling each other through ASGI, without sockets or processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.types import Message, Scope
+
+from nemo_gym.base_resources_server import SimpleResourcesServer
+from nemo_gym.base_responses_api_agent import SimpleResponsesAPIAgent
+from nemo_gym.errors import DeadlineExceeded, Unreachable
+from nemo_gym.serving.app import SimpleServer
+from nemo_gym.serving.http import HttpClient, HttpResponse, parse_set_cookies
+from nemo_gym.serving.process import build_server, load_server_class
+from nemo_gym.serving.server_client import ServerClient
+from nemo_gym.serving.spec import ServerAddress, ServerSpec
+
+
+class AsgiClient(HttpClient):
+    """An HTTP client whose hosts are ASGI apps: `http://<name>/path` goes to `apps[name]`. Retries work as usual."""
+
+    def __init__(self, apps: Mapping[str, FastAPI]) -> None:
+        super().__init__()
+        self.apps = apps
+
+    async def _send(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+    ) -> HttpResponse:
+        parts = urlsplit(url)
+        app = self.apps.get(parts.netloc)
+        if app is None:
+            raise Unreachable("no such app", url=url, delivered=False)
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "server": (parts.netloc, 80),
+            "client": ("127.0.0.1", 1),
+            "root_path": "",
+            "path": parts.path or "/",
+            "raw_path": (parts.path or "/").encode(),
+            "query_string": parts.query.encode(),
+            "headers": [(key.lower().encode(), value.encode("latin-1")) for key, value in headers.items()],
+        }
+        exchange = _Exchange(body or b"")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await app(scope, exchange.receive, exchange.send)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no complete answer within {timeout_s:.3g} s", url=url, delivered=True) from error
+        return exchange.response(url)
+
+
+class _Exchange:
+    """The two channels of one ASGI request."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+        self._status = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._chunks: list[bytes] = []
+
+    async def receive(self) -> Message:
+        if self._body is None:
+            await asyncio.Event().wait()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status, self._headers = message["status"], list(message["headers"])
+        else:
+            self._chunks.append(message.get("body", b""))
+
+    def response(self, url: str) -> HttpResponse:
+        headers = {key.decode().lower(): value.decode("latin-1") for key, value in self._headers}
+        set_cookies = [value.decode("latin-1") for key, value in self._headers if key.lower() == b"set-cookie"]
+        return HttpResponse(url, self._status, headers, b"".join(self._chunks), parse_set_cookies(set_cookies))
+
+
+class InProcessGym:
+    """Servers in this process, addressed by instance name. Use as `async with InProcessGym() as gym:`.
+
+    `gym.client` is a `ServerClient` that knows them all.
+    """
+
+    def __init__(self) -> None:
+        self._apps: dict[str, FastAPI] = {}
+        self._servers: dict[str, SimpleServer] = {}
+        self._specs: dict[str, ServerSpec] = {}
+        self.client = ServerClient({}, AsgiClient(self._apps))
+
+    def add(self, name: str, server: type[SimpleServer] | Path, **settings: Any) -> SimpleServer:
+        """Add a server: its class, or the folder that implements it; `settings` is its block of the configuration.
+
+        Raises `ConfigError` where the settings are wrong.
+        """
+        server_class = load_server_class(server.resolve(), "app.py") if isinstance(server, Path) else server
+        implementation = server.name if isinstance(server, Path) else server.__name__
+        spec = ServerSpec(
+            name=name,
+            server_type=_server_type(server_class),
+            implementation=implementation,
+            folder=str(server) if isinstance(server, Path) else ".",
+            entrypoint="app.py",
+            settings=settings,
+            source="test",
+            directory={},
+            run_id="test",
+            session_secret="test",
+        )
+        built = build_server(server_class, spec, self.client)
+        self._servers[name] = built
+        self._apps[name] = built.setup_webserver()
+        self.client.directory[name] = ServerAddress(
+            name=name, server_type=spec.server_type, implementation=implementation, urls=(f"http://{name}",)
+        )
+        return built
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for server in self._servers.values():
+            await server.shutdown()
+
+
+def _server_type(server_class: type[SimpleServer]) -> str:
+
+    if issubclass(server_class, SimpleResourcesServer):
+        return "resources_servers"
+    return "responses_api_agents" if issubclass(server_class, SimpleResponsesAPIAgent) else "responses_api_models"

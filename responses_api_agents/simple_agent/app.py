@@ -1,0 +1,108 @@
+"""simple_agent: calls the model, runs the tools it asks for on the resources server, and has the episode scored."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from fastapi import HTTPException
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from nemo_gym.agent_loop.budget import Budget
+from nemo_gym.agent_loop.environment import RemoteEnvironment
+from nemo_gym.agent_loop.failure import EpisodeFailure
+from nemo_gym.agent_loop.loop import Episode, failed_rollout, run_rollout
+from nemo_gym.agent_loop.model import RemoteModel
+from nemo_gym.base_responses_api_agent import BaseResponsesAPIAgentConfig, SimpleResponsesAPIAgent
+from nemo_gym.config_types import ModelServerRef, ResourcesServerRef
+from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest
+from nemo_gym.schemas.responses import ResponseCreateParams
+from nemo_gym.schemas.rollout import ROLLOUT_ID, FailureClass, RolloutFailure
+from nemo_gym.serving.cancellation import until_disconnected
+from nemo_gym.serving.http import RetryPolicy, to_json
+
+log = logging.getLogger(__name__)
+
+
+class SimpleAgentConfig(BaseResponsesAPIAgentConfig):
+    resources_server: ResourcesServerRef
+    model_server: ModelServerRef
+    max_steps: int | None = Field(default=None, ge=1)
+    """Model calls per episode at most; None: no limit."""
+    max_total_tokens: int | None = Field(default=None, ge=1)
+    """No further model call once the conversation is this long, in tokens."""
+    max_tool_calls: int | None = Field(default=None, ge=0)
+    time_limit_s: float | None = Field(default=None, gt=0)
+    """No further model call once the episode has taken this long."""
+    parallel_tools: bool = False
+    """Whether the environment's tools may run side by side when a row sets `parallel_tool_calls`."""
+    model_timeout_s: float = Field(default=600.0, gt=0)
+    tool_timeout_s: float = Field(default=120.0, gt=0)
+    verify_timeout_s: float = Field(default=300.0, gt=0)
+    """Deadline of `/verify` and of `/seed_session`."""
+    max_attempts: int = Field(default=3, ge=1)
+    """How often a request that certainly was not processed is sent."""
+    max_retry_s: float = Field(default=60.0, gt=0)
+    """Seconds after which such a request is given up."""
+
+
+class SimpleAgent(SimpleResponsesAPIAgent):
+    config: SimpleAgentConfig
+
+    async def run(self, request: Request, body: BaseRunRequest) -> dict[str, Any]:
+        row = await request.json()
+        episode = self._episode(row["responses_create_params"], row.get(ROLLOUT_ID) or uuid.uuid4().hex)
+        try:
+            return await until_disconnected(request, run_rollout(row, episode))
+        except Exception as error:
+            log.exception("rollout %s failed", row.get(ROLLOUT_ID))
+            message = f"{type(error).__name__}: {error}"
+            failure = RolloutFailure(failure_class=FailureClass.AGENT_ERROR, stage="run", message=message)
+            return failed_rollout(row, episode, failure)
+
+    async def responses(self, request: Request, body: ResponseCreateParams) -> Response:
+        params = await request.json()
+        episode = self._episode(params, uuid.uuid4().hex, cookies=request.cookies)
+        try:
+            answer = await until_disconnected(request, episode.play())
+        except EpisodeFailure as error:
+            raise HTTPException(502, error.failure.model_dump(mode="json")) from error
+        sent = Response(to_json(answer), media_type="application/json")
+        for name, value in {**episode.environment.cookies, **episode.model.cookies}.items():
+            sent.set_cookie(name, value)
+        return sent
+
+    async def aggregate_metrics(self, body: AggregateMetricsRequest) -> AggregateMetrics:
+        answer = await self.server_client.post(self.config.resources_server.name, "/aggregate_metrics", body)
+        answer.raise_for_status()
+        return AggregateMetrics.model_validate(answer.parse())
+
+    def _episode(self, params: dict[str, Any], rollout_id: str, cookies: dict[str, str] | None = None) -> Episode:
+        config = self.config
+        retry = RetryPolicy(max_attempts=config.max_attempts, max_elapsed_s=config.max_retry_s)
+        environment = RemoteEnvironment(
+            self.server_client,
+            config.resources_server.name,
+            rollout_id=rollout_id,
+            tool_timeout_s=config.tool_timeout_s,
+            verify_timeout_s=config.verify_timeout_s,
+            retry=retry,
+            cookies=cookies,
+        )
+        model = RemoteModel(
+            self.server_client,
+            config.model_server.name,
+            rollout_id=rollout_id,
+            timeout_s=config.model_timeout_s,
+            retry=retry,
+            cookies=cookies,
+        )
+        budget = Budget(config.max_steps, config.max_total_tokens, config.max_tool_calls, config.time_limit_s)
+        return Episode(params, environment, model, budget, parallel_tools=config.parallel_tools)
+
+
+if __name__ == "__main__":
+    SimpleAgent.run_webserver()
