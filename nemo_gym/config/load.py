@@ -1,0 +1,143 @@
+"""Loading: config files, env.yaml and the command line become one `GymConfig`, or all their mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nemo_gym.config import places
+from nemo_gym.config.instance import GymConfig
+from nemo_gym.config.nearest import nearest
+from nemo_gym.config.overrides import Action, Override, parse_overrides
+from nemo_gym.config.preflight import Preflight
+from nemo_gym.config.resolve import resolve
+from nemo_gym.config.tree import ConfigTree
+from nemo_gym.config.yaml_file import read_yaml
+from nemo_gym.errors import ConfigError, ConfigProblem
+
+CONFIG_PATHS = "config_paths"
+ENV_FILE = "env.yaml"
+"""Read from the working directory; holds what differs between machines and must not be committed."""
+INITIAL = "initial values"
+"""Stands for the file where values are handed over by a program."""
+
+
+def load_config(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    options: Collection[str] = (),
+    initial: Mapping[str, Any] | None = None,
+) -> GymConfig:
+    """Merge, resolve and check a whole configuration.
+
+    `argv` are the arguments after the command's name. `options` names keys that belong to the command itself: they
+    are left out here and read by `parse_options`. `initial` are values from a program that embeds the gym.
+
+    Precedence, rising: the files of `config_paths` in order (a file's own `config_paths` come before it), `env.yaml`
+    in `cwd`, `initial`, the command line. Paths are looked up in `cwd`, then in the install.
+
+    Raises `ConfigError` with every mistake found, in the order of this list.
+    """
+    overrides, problems = parse_overrides(argv)
+    overrides = [_normal(override) for override in overrides if override.path[0] not in options]
+    layers = _Layers(cwd=cwd, problems=problems)
+    env = layers.read_env()
+
+    tree = ConfigTree()
+    tree.add(env, ENV_FILE)
+    tree.add(initial or {}, INITIAL)
+    for override in overrides:
+        if override.path == (CONFIG_PATHS,):
+            tree.apply(override)
+    layers.read_all(tree.values, tree.values.get(CONFIG_PATHS), tree.origin((CONFIG_PATHS,)))
+
+    tree = ConfigTree()
+    for name, values in layers.files:
+        tree.add(values, name)
+    tree.add(env, ENV_FILE)
+    tree.add(initial or {}, INITIAL)
+    for override in overrides:
+        problem = tree.apply(override)
+        if problem is not None and layers.is_complete:
+            problems.append(problem)
+
+    resolved = resolve(tree, is_complete=layers.is_complete)
+    preflight = Preflight(tree, resolved, cwd=cwd, options=options, is_complete=layers.is_complete)
+    sources = tuple(name for name, _ in layers.files) + ((ENV_FILE,) if env else ())
+    config = preflight.check(sources)
+    problems = [*problems, *resolved.problems, *preflight.problems]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _normal(override: Override) -> Override:
+    """`config_paths=…` means `+config_paths=…`: there is always such a key."""
+    if override.path == (CONFIG_PATHS,) and override.action is Action.CHANGE:
+        return replace(override, action=Action.SET)
+    return override
+
+
+@dataclass
+class _Layers:
+    """The files of a configuration, read once each."""
+
+    cwd: Path
+    problems: list[ConfigProblem]
+    files: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Name as the user wrote it, and values, in rising precedence."""
+    is_complete: bool = True
+    """Whether every file was found and read."""
+    _seen: set[Path] = field(default_factory=set)
+
+    def read_env(self) -> dict[str, Any]:
+        path = self.cwd / ENV_FILE
+        return self._read(path, ENV_FILE) if path.is_file() else {}
+
+    def read_all(self, known: Mapping[str, Any], config_paths: object, source: str) -> None:
+        """Read the files of a `config_paths` value that stands in `source`; `known` are values it may refer to."""
+        for name in self._names(known, config_paths, source):
+            path = places.find_file(name, self.cwd)
+            if path is None:
+                self.is_complete = False
+                self.problems.append(ConfigProblem(source, CONFIG_PATHS, self._explain_absent(name)))
+            elif path not in self._seen:
+                self._seen.add(path)
+                values = self._read(path, name)
+                self.read_all({**known, **values}, values.get(CONFIG_PATHS), name)
+                self.files.append((name, values))
+
+    def _names(self, known: Mapping[str, Any], config_paths: object, source: str) -> list[str]:
+        if config_paths is None:
+            return []
+        tree = ConfigTree()
+        tree.add({**known, CONFIG_PATHS: config_paths}, source)
+        resolved = resolve(tree)
+        wrong = [problem for problem in resolved.problems if problem.key.startswith(CONFIG_PATHS)]
+        names = resolved.values[CONFIG_PATHS]
+        if isinstance(names, str):
+            names = [names]
+        if not wrong and not (isinstance(names, list) and all(isinstance(name, str) and name for name in names)):
+            wrong = [ConfigProblem(source, CONFIG_PATHS, "must be a list of files, as in `[a.yaml,b.yaml]`")]
+        if wrong:
+            self.is_complete = False
+            self.problems.extend(wrong)
+            return []
+        return list(names)
+
+    def _read(self, path: Path, name: str) -> dict[str, Any]:
+        values, problems = read_yaml(path, name)
+        if problems:
+            self.is_complete = False
+            self.problems.extend(problems)
+        return values
+
+    def _explain_absent(self, name: str) -> str:
+        known = places.config_files(self.cwd)
+        same_name = [each for each in known if Path(each).name in {Path(name).name, f"{Path(name).name}.yaml"}]
+        best = nearest(name, same_name, cutoff=0.0) or nearest(name, known)
+        advice = f"; did you mean `{best}`?" if best else ""
+        return f"there is no file `{name}`, here or in the install{advice}"

@@ -1,0 +1,58 @@
+"""Where files and implementation folders are: in the working directory, else in the install."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+INSTALL_ROOT = Path(__file__).resolve().parents[2]
+"""The directory that holds `nemo_gym`, `resources_servers` and their siblings: a checkout, or site-packages."""
+
+
+def roots(cwd: Path) -> tuple[Path, ...]:
+    """The directories in which relative paths are looked up, in this order."""
+    working = cwd.resolve()
+    return (working,) if working == INSTALL_ROOT else (working, INSTALL_ROOT)
+
+
+def find_file(path: str, cwd: Path) -> Path | None:
+    """The existing file that `path` means, absolute; None if there is none."""
+    for root in roots(cwd):
+        candidate = root / Path(path).expanduser()
+        if candidate.is_file():
+            return candidate.resolve()
+    return None
+
+
+def find_implementation(server_type: str, implementation: str, entrypoint: str, cwd: Path) -> Path | None:
+    """The folder `<server_type>/<implementation>`, absolute; None if there is none.
+
+    A folder that holds the entrypoint is preferred: one in the working directory with only data does not hide the
+    installed implementation.
+    """
+    folders = [root / server_type / implementation for root in roots(cwd)]
+    existing = [folder.resolve() for folder in folders if folder.is_dir()]
+    for folder in existing:
+        if (folder / entrypoint).is_file():
+            return folder
+    return existing[0] if existing else None
+
+
+def implementations(server_type: str, cwd: Path) -> list[str]:
+    """Names of all implementation folders of a server type, nested ones as `parent/child`."""
+    found: set[str] = set()
+    for root in roots(cwd):
+        home = root / server_type
+        for pattern in ("*/app.py", "*/*/app.py"):
+            found.update(app.parent.relative_to(home).as_posix() for app in home.glob(pattern))
+    return sorted(found)
+
+
+def config_files(cwd: Path) -> list[str]:
+    """Config files one may have meant: those of every implementation, and those in the working directory."""
+    found: set[str] = set()
+    for root in roots(cwd):
+        for pattern in ("*/*/configs/*.yaml", "*/*/*/configs/*.yaml"):
+            found.update(path.relative_to(root).as_posix() for path in root.glob(pattern))
+    for pattern in ("*.yaml", "*.yml", "configs/*.yaml"):
+        found.update(path.relative_to(cwd).as_posix() for path in cwd.glob(pattern))
+    return sorted(found)
