@@ -97,3 +97,12 @@ class ReferencePolicyError(NemoGymError):
 
 class ConversionError(NemoGymError):
     """A body says something that the API it is to be translated into cannot say."""
+
+
+class JudgeError(NemoGymError):
+    """A judge gave no verdict that can be used. Ends a rollout as a failure of class `judge_failed`, never a reward."""
+
+    def __init__(self, message: str, *, server: str, attempts: int) -> None:
+        self.server, self.attempts = server, attempts
+        tries = "" if attempts == 1 else f" ({attempts} attempts)"
+        super().__init__(f"judge `{server}`: {message}{tries}")
