@@ -60,7 +60,7 @@ async def call_judge(
     timeout_s: float = 120.0,
     max_attempts: int = 3,
 ) -> Verdict | Response:
-    """The verdict of the model server `server_name` on `params`: what `parse` makes of its text, else the answer itself.
+    """The verdict of the model server `server_name`: what `parse` makes of its text, else the answer itself.
 
     `parse` raises `ValueError` or `LookupError` for a text that holds no verdict. The judge is then shown its answer
     and what was wrong with it, and asked again; after an HTTP 500 it is asked the same again. At most `max_attempts`
