@@ -16,7 +16,7 @@ from nemo_gym.base_responses_api_agent import SimpleResponsesAPIAgent
 from nemo_gym.errors import DeadlineExceeded, Unreachable
 from nemo_gym.serving.app import SimpleServer
 from nemo_gym.serving.http import HttpClient, HttpResponse, parse_set_cookies
-from nemo_gym.serving.process import build_server, load_server_class
+from nemo_gym.serving.loading import load_server_class
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerAddress, ServerSpec
 
@@ -116,7 +116,7 @@ class InProcessGym:
             run_id="test",
             session_secret="test",
         )
-        built = build_server(server_class, spec, self.client)
+        built = server_class.from_spec(spec, self.client)
         self._servers[name] = built
         self._apps[name] = built.setup_webserver()
         self.client.directory[name] = ServerAddress(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any, ClassVar, Self
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
 
+from nemo_gym.config.nearest import suggestion
+from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymError
+from nemo_gym.schemas.validation import places
 from nemo_gym.serving.middleware import ErrorMiddleware, refuse_invalid_body
 from nemo_gym.serving.request_metrics import RequestMetrics, RequestMetricsMiddleware
 from nemo_gym.serving.server_client import ServerClient
@@ -60,9 +67,18 @@ class SimpleServer(BaseModel):
     _sessions: SessionStore = PrivateAttr(default_factory=SessionStore)
     _request_metrics: RequestMetrics = PrivateAttr(default_factory=RequestMetrics)
 
-    def bind(self, spec: ServerSpec) -> None:
-        """Take over what the launcher decided: signing secret and worker number. Called before `setup_webserver()`."""
-        self._sessions = SessionStore(secret=spec.session_secret, worker=spec.worker)
+    @classmethod
+    def from_spec(cls, spec: ServerSpec, client: ServerClient | None = None) -> Self:
+        """The server with its checked configuration. Raises `ConfigError` naming every key that is wrong."""
+        config_class = cls.model_fields["config"].annotation
+        assert isinstance(config_class, type) and issubclass(config_class, BaseServerConfig)
+        try:
+            config = config_class.model_validate({**spec.settings, "name": spec.name})
+        except ValidationError as error:
+            raise ConfigError(_problems(error, spec, config_class)) from None
+        server = cls(config=config, server_client=client or ServerClient(spec.directory))
+        server._sessions = SessionStore(secret=spec.session_secret, worker=spec.worker)
+        return server
 
     def setup_webserver(self) -> FastAPI:
         """Make the app. Called once, before the first request. Overrides call `super()` first, then add routes."""
@@ -82,6 +98,7 @@ class SimpleServer(BaseModel):
                 Middleware(ErrorMiddleware),
             ],
             exception_handlers={RequestValidationError: refuse_invalid_body},
+            lifespan=self._lifespan,
         )
         app.get("/")(self._liveness)
         app.get("/metrics")(self._metrics)
@@ -94,6 +111,11 @@ class SimpleServer(BaseModel):
         """Free what the server holds. Called once, when it stops."""
         await self.server_client.http.close()
 
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await self.shutdown()
+
     async def _liveness(self) -> dict[str, str]:
         return {"status": "ok"}
 
@@ -103,8 +125,32 @@ class SimpleServer(BaseModel):
 
     @classmethod
     def run_webserver(cls) -> None:
-        """Serve until told to stop, as the process that the launcher started."""
+        """Serve until told to stop, as the process that the launcher started; exit code 2: wrong configuration."""
         # Imported here: uvicorn is needed by the process that serves, not by whoever imports or tests a server.
-        from nemo_gym.serving.process import run_server_process
+        from nemo_gym.serving.process import ServerProcess, run
 
-        run_server_process(cls)
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        try:
+            process = ServerProcess.from_environment()
+        except LaunchError as error:
+            raise SystemExit(str(error)) from None
+        try:
+            run(cls.from_spec(process.spec).setup_webserver(), process)
+        except ConfigError as error:
+            process.report({"event": "failed", "problems": [asdict(problem) for problem in error.problems]})
+            raise SystemExit(2) from None
+        except NemoGymError as error:
+            process.report({"event": "failed", "message": str(error)})
+            raise SystemExit(1) from None
+
+
+def _problems(error: ValidationError, spec: ServerSpec, config_class: type[BaseServerConfig]) -> list[ConfigProblem]:
+    """Each mistake in a block, with its key as it stands in the YAML file."""
+    block = f"{spec.name}.{spec.server_type}.{spec.implementation}"
+    details = error.errors()
+    problems = []
+    for (place, message), detail in zip(places(details), details, strict=True):
+        if detail["type"] == "extra_forbidden":
+            message = f"no such key; {suggestion(place, config_class.model_fields, kind='keys')}"
+        problems.append(ConfigProblem(spec.source, f"{block}.{place}", message))
+    return problems
