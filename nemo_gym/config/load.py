@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from nemo_gym.config import places
+from nemo_gym.config.findings import Findings
 from nemo_gym.config.instance import GymConfig
 from nemo_gym.config.nearest import nearest
 from nemo_gym.config.overrides import Action, Override, parse_overrides
-from nemo_gym.config.preflight import Preflight
+from nemo_gym.config.preflight import preflight
 from nemo_gym.config.resolve import resolve
 from nemo_gym.config.tree import ConfigTree
 from nemo_gym.config.yaml_file import read_yaml
@@ -64,11 +65,11 @@ def load_config(
         if problem is not None and layers.is_complete:
             problems.append(problem)
 
-    resolved = resolve(tree, is_complete=layers.is_complete)
-    preflight = Preflight(tree, resolved, cwd=cwd, options=options, is_complete=layers.is_complete)
+    findings = Findings(tree, is_complete=layers.is_complete)
+    values = resolve(tree, findings)
     sources = tuple(name for name, _ in layers.files) + ((ENV_FILE,) if env else ())
-    config = preflight.check(sources)
-    problems = [*problems, *resolved.problems, *preflight.problems]
+    config = preflight(tree, values, findings, cwd=cwd, options=options, sources=sources)
+    problems.extend(findings.problems)
     if problems:
         raise ConfigError(problems)
     return config
@@ -115,9 +116,9 @@ class _Layers:
             return []
         tree = ConfigTree()
         tree.add({**known, CONFIG_PATHS: config_paths}, source)
-        resolved = resolve(tree)
-        wrong = [problem for problem in resolved.problems if problem.key.startswith(CONFIG_PATHS)]
-        names = resolved.values[CONFIG_PATHS]
+        findings = Findings(tree)
+        names = resolve(tree, findings)[CONFIG_PATHS]
+        wrong = [problem for problem in findings.problems if problem.key.startswith(CONFIG_PATHS)]
         if isinstance(names, str):
             names = [names]
         if not wrong and not (isinstance(names, list) and all(isinstance(name, str) and name for name in names)):

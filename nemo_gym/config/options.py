@@ -11,7 +11,6 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from nemo_gym.config.key_path import dotted
 from nemo_gym.config.nearest import suggestion
@@ -120,14 +119,14 @@ def _bounds(error: Any) -> str:
 
 def _type_text(annotation: object) -> str:
     if _is_union(annotation):
-        return " or ".join(dict.fromkeys(_type_text(part) for part in get_args(annotation)))
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        return " or ".join(dict.fromkeys(_type_text(part) for part in parts))
     names: dict[object, str] = {
         int: "a whole number",
         float: "a number",
         bool: "true or false",
         str: "a text",
         Path: "a path",
-        type(None): "null",
     }
     if annotation in names:
         return names[annotation]
@@ -164,13 +163,10 @@ def help_text(model: type[OptionsModel], command: str, summary: str, example: st
 def _usage(name: str, field: FieldInfo) -> str:
     if field.is_required():
         return f"+{name}=…  (required)"
-    default = field.default if field.default is not PydanticUndefined else field.get_default(call_default_factory=True)
-    shown = {None: "", True: "true", False: "false"}.get(default, default) if _is_hashable(default) else default
-    return f"+{name}={shown}"
-
-
-def _is_hashable(value: object) -> bool:
-    return not isinstance(value, dict | list | set)
+    default = field.get_default(call_default_factory=True)
+    if default is None:
+        return f"+{name}="
+    return f"+{name}={str(default).lower() if isinstance(default, bool) else default}"
 
 
 def _first_sentence(description: str | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -15,50 +14,31 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
+from nemo_gym.config.findings import Findings
 from nemo_gym.config.key_path import KeyPath, dotted
 from nemo_gym.config.nearest import nearest, suggestion
 from nemo_gym.config.secrets import is_secret_key
 from nemo_gym.config.tree import ConfigTree
-from nemo_gym.errors import ConfigProblem
 
 _RESOLVERS = ("oc.env", "oc.decode", "oc.select", "oc.create", "oc.dict.keys", "oc.dict.values", "oc.deprecated")
 _MISSING_KEY = re.compile(r"Interpolation key '(?P<key>[^']*)' not found")
 _MISSING_ENV = re.compile(r"Environment variable '(?P<name>[^']*)' not found")
 
 
-@dataclass
-class Resolved:
-    """The values without `${…}` and `???`, and what could not be resolved."""
+def resolve(tree: ConfigTree, findings: Findings) -> dict[str, Any]:
+    """The values of the tree without `${…}` and `???`; None where something could not be resolved.
 
-    values: dict[str, Any] = field(default_factory=dict)
-    """None stands where something could not be resolved."""
-    problems: list[ConfigProblem] = field(default_factory=list)
-    broken: set[KeyPath] = field(default_factory=set)
-    """Places that a problem already names; nothing more is to be said of them."""
-
-
-def resolve(tree: ConfigTree, *, is_complete: bool = True) -> Resolved:
-    """Every reference of the tree resolved, all mistakes reported. Environment variables are read here.
-
-    `is_complete`: every file could be read. If not, what nobody set may be set in the others and is not reported.
+    Environment variables are read here and nowhere else.
     """
-    return _Resolver(tree, is_complete).run()
+    return _Resolver(tree, findings).run()
 
 
 class _Resolver:
-    def __init__(self, tree: ConfigTree, is_complete: bool) -> None:
-        self.tree, self.is_complete = tree, is_complete
-        self.result = Resolved()
+    def __init__(self, tree: ConfigTree, findings: Findings) -> None:
+        self.tree, self.findings = tree, findings
 
-    def run(self) -> Resolved:
-        config = OmegaConf.create(self._checked(self.tree.values, ()))
-        self.result.values = self._mapping(config, ())
-        return self.result
-
-    def _report(self, path: KeyPath, message: str, *, is_absence: bool = False) -> None:
-        self.result.broken.add(path)
-        if not is_absence or self.is_complete:
-            self.result.problems.append(ConfigProblem(self.tree.origin(path), dotted(path), message))
+    def run(self) -> dict[str, Any]:
+        return self._mapping(OmegaConf.create(self._checked(self.tree.values, ())), ())
 
     def _checked(self, value: Any, path: KeyPath) -> Any:
         """A copy that OmegaConf takes: texts whose `${` it cannot parse are reported and become None."""
@@ -71,7 +51,7 @@ class _Resolver:
                 OmegaConf.create([value])
             except GrammarParseError:
                 shown = "" if is_secret_key(str(path[-1])) else f" in `{value}`"
-                self._report(path, f"broken reference{shown}: write `${{key}}` or `${{oc.env:NAME,default}}`")
+                self.findings.add(path, f"broken reference{shown}: write `${{key}}` or `${{oc.env:NAME,default}}`")
                 return None
         return value
 
@@ -80,7 +60,7 @@ class _Resolver:
 
     def _value(self, parent: DictConfig | ListConfig, key: Any, path: KeyPath) -> Any:
         if OmegaConf.is_missing(parent, key):
-            self._report(path, f"must be set: {_how_to_set(dotted(path))}", is_absence=True)
+            self.findings.add_absence(path, f"must be set: {_how_to_set(dotted(path))}")
             return None
         if OmegaConf.is_interpolation(parent, key):
             return self._reference(parent, key, path)
@@ -98,9 +78,11 @@ class _Resolver:
                 return OmegaConf.to_container(value, resolve=True)
             return value
         except InterpolationToMissingValueError:
-            self.result.broken.add(path)  # the `???` it leads to is reported where it stands
+            self.findings.silence(path)  # the `???` it leads to is reported where it stands
+        except InterpolationKeyError as error:
+            self.findings.add_absence(path, self._explain(error))
         except (OmegaConfBaseException, RecursionError) as error:
-            self._report(path, self._explain(error), is_absence=isinstance(error, InterpolationKeyError))
+            self.findings.add(path, self._explain(error))
         return None
 
     def _explain(self, error: Exception) -> str:
