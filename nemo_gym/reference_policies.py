@@ -40,6 +40,8 @@ class PolicyTurn:
     """Model calls answered before in this rollout, from 0."""
     rng: random.Random
     """The rollout's own, seeded; the same over all its steps."""
+    occurrence: int = 0
+    """Rollouts of this row that began before this one."""
 
 
 _Value = TypeVar("_Value")
@@ -209,6 +211,7 @@ class _Rollout:
 
     policy: str
     rng: random.Random
+    occurrence: int
     stem: str
     """Begins the ids of its items."""
     calls: int = 0
@@ -254,7 +257,7 @@ class PolicyPlayer:
         row = self.rows.find(items, tools)
         rollout = self._rollouts.get(rollout_key) or self._begin(rollout_key, row, items)
         step = rollout.calls if row is None else calls_since_row(row, items)
-        answer = self._policies[rollout.policy](PolicyTurn(row, items, tools, step, rollout.rng))
+        answer = self._policies[rollout.policy](PolicyTurn(row, items, tools, step, rollout.rng, rollout.occurrence))
         rollout.calls += 1
         output = [message(answer)] if isinstance(answer, str) else answer
         return [_with_ids(item, f"{rollout.stem}_{step}_{index}") for index, item in enumerate(output)]
@@ -265,7 +268,7 @@ class PolicyPlayer:
         self._rollouts_of_row.put(digest, occurrence + 1)
         rng = random.Random(f"{self._seed}/{digest}/{occurrence}")
         [policy] = rng.choices(list(self._weights), weights=list(self._weights.values()))
-        rollout = _Rollout(policy, rng, f"{digest[:8]}_{occurrence}")
+        rollout = _Rollout(policy, rng, occurrence, f"{digest[:8]}_{occurrence}")
         self._rollouts.put(rollout_key, rollout)
         return rollout
 
@@ -296,9 +299,12 @@ class RecentlyUsed(Generic[_Value]):
 
 
 def _with_ids(item: Item, stem: str) -> Item:
+    """The item with an id, and a tool call with a `call_id`, where it has none."""
     prefix = {"message": "msg", "function_call": "fc", "reasoning": "rs"}.get(str(item.get("type")), "item")
-    call_id = {"call_id": f"call_{stem}"} if item.get("type") == "function_call" else {}
-    return {"id": f"{prefix}_{stem}", **call_id, **item}
+    named = {**item, "id": item.get("id") or f"{prefix}_{stem}"}
+    if item.get("type") == "function_call":
+        named["call_id"] = item.get("call_id") or f"call_{stem}"
+    return named
 
 
 # -------------------------------------------------------------------------------------------------------------- loading
