@@ -160,8 +160,9 @@ async def run_rollout(row: dict[str, Any], episode: Episode) -> dict[str, Any]:
         started = time.monotonic()
         verified = await environment.verify({**row, "response": response})
         episode.timings.verify_s = time.monotonic() - started
-        params = {"responses_create_params": row["responses_create_params"]}
-        return {**row, **verified, **params, **episode.record()}
+        # The row's request and the response are given back exactly as they were sent, not as the server re-wrote them.
+        own = {"responses_create_params": row["responses_create_params"], "response": response}
+        return {**row, **verified, **own, **episode.record()}
     except EpisodeFailure as failure:
         return failed_rollout(row, episode, failure.failure)
     finally:

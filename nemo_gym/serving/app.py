@@ -109,7 +109,7 @@ class SimpleServer(BaseModel):
 
     async def shutdown(self) -> None:
         """Free what the server holds. Called once, when it stops."""
-        await self.server_client.http.close()
+        await self.server_client.close()
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:

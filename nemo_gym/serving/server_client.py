@@ -59,6 +59,10 @@ class ServerClient:
         url = self.url_of(server_name, cookies=cookies, headers=headers) + url_path
         return await self.http.request("GET", url, headers=headers, cookies=cookies, timeout_s=timeout_s, retry=retry)
 
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.http.close()
+
     def url_of(
         self,
         server_name: str,
