@@ -1,0 +1,1 @@
+"""Collecting rollouts: task rows in, results out, durable and resumable."""

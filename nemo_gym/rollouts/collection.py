@@ -1,0 +1,124 @@
+"""A collection: runs every rollout of a task file, keeps what comes back, and sums it up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from nemo_gym.rollouts.agent_metrics import CollectedMetrics, collect_metrics
+from nemo_gym.rollouts.files import CollectionFiles, write_whole
+from nemo_gym.rollouts.plan import Plan, PlanOptions, write_plan
+from nemo_gym.rollouts.record import CollectionRecord
+from nemo_gym.rollouts.running import DEFAULT_PARALLEL, DEFAULT_ROLLOUT_TIMEOUT_S, Stop, run_rollouts
+from nemo_gym.rollouts.store import RolloutStore
+from nemo_gym.rollouts.tally import Tally
+from nemo_gym.serving.server_client import ServerClient
+
+AGENTS = "responses_api_agents"
+SYNC_EVERY_S = 5.0
+"""Results older than this survive a power cut. A killed process loses none that were written."""
+DEFAULT_MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class CollectionOptions:
+    """What to collect, where to, and how."""
+
+    input_path: Path
+    output_path: Path
+    plan: PlanOptions = field(default_factory=PlanOptions)
+    num_parallel: int = DEFAULT_PARALLEL
+    """Rollouts in flight at a time."""
+    rollout_timeout_s: float = DEFAULT_ROLLOUT_TIMEOUT_S
+    resume: bool = False
+    overwrite: bool = False
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS
+    """At one rollout, over all resumed runs."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a collection came to."""
+
+    files: CollectionFiles
+    tally: Tally
+    metrics: CollectedMetrics
+    interrupted: bool
+    """Whether it was asked to stop before everything had run."""
+
+
+async def collect(
+    client: ServerClient,
+    options: CollectionOptions,
+    *,
+    stop: Stop | None = None,
+    on_progress: Callable[[Tally], None] | None = None,
+) -> Collected:
+    """Run all rollouts that have no result yet and write the files of a collection (see `CollectionFiles`).
+
+    `on_progress` is called with the tally at the start and after each rollout. Raises `DataError` for a bad task file,
+    and for output files that belong to something else; a failed rollout raises nothing.
+    """
+    stop = stop or Stop()
+    files = CollectionFiles(options.output_path)
+    with RolloutStore(
+        files, resume=options.resume, overwrite=options.overwrite, max_attempts=options.max_attempts
+    ) as store:
+        _begin(store, files, options, agents_of(client))
+        await _run(client, store, options, stop, on_progress or _ignore)
+        store.sync()
+        tally = store.tally
+        metrics = await collect_metrics(client, store.results())
+        entries = [entry.model_dump() for entry in metrics.entries]
+        write_whole(files.metrics, orjson.dumps(entries, option=orjson.OPT_INDENT_2) + b"\n")
+    return Collected(files, tally, metrics, interrupted=stop.asked and tally.not_run > 0)
+
+
+def agents_of(client: ServerClient) -> list[str]:
+    """Names of the agents that a client can reach."""
+    return sorted(name for name, address in client.directory.items() if address.server_type == AGENTS)
+
+
+def _begin(store: RolloutStore, files: CollectionFiles, options: CollectionOptions, agents: list[str]) -> Plan:
+    """Check the task file and write down what will be run, before anything is."""
+    draft_path = files.inputs.with_name(files.inputs.name + ".tmp")
+    try:
+        draft = write_plan(options.input_path, draft_path, options.plan, agents)
+        return store.start(draft, CollectionRecord.of(draft, options.plan))
+    finally:
+        draft_path.unlink(missing_ok=True)
+
+
+async def _run(
+    client: ServerClient,
+    store: RolloutStore,
+    options: CollectionOptions,
+    stop: Stop,
+    on_progress: Callable[[Tally], None],
+) -> None:
+    synced_at = time.monotonic()
+    on_progress(store.tally)
+    results = run_rollouts(
+        client,
+        store.rows_to_run(),
+        num_parallel=options.num_parallel,
+        timeout_s=options.rollout_timeout_s,
+        stop=stop,
+    )
+    async with aclosing(results):
+        async for row, result in results:
+            store.add(row, result)
+            on_progress(store.tally)
+            if time.monotonic() - synced_at > SYNC_EVERY_S:
+                await asyncio.to_thread(store.sync)
+                synced_at = time.monotonic()
+
+
+def _ignore(tally: Tally) -> None:
+    pass

@@ -1,0 +1,157 @@
+"""Task rows of a JSONL file, read lazily; what is none is refused with its line number and the way to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from nemo_gym.config.nearest import suggestion
+from nemo_gym.errors import DataError
+from nemo_gym.schemas.rollout import AGENT_REF
+
+TaskRow = dict[str, Any]
+"""One task: `responses_create_params` and whatever else its environment needs."""
+
+MAX_PROBLEMS = 8
+"""So many bad lines are listed; of the others only the number is told."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a JSONL file that is not blank."""
+
+    number: int
+    """Counted from 1, blank lines included."""
+    text: bytes
+    """Without its line end."""
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of a file one by one, blank ones skipped. Raises `DataError` if the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            for number, text in enumerate(file, start=1):
+                if text.strip():
+                    yield Line(number, text.removesuffix(b"\n"))
+    except OSError as error:
+        raise DataError(str(path), None, f"cannot be read: {error.strerror}") from error
+
+
+def parse_row(path: Path, line: Line) -> TaskRow:
+    """The task row on a line. Checks its structure only: an agent checks the whole when it gets it.
+
+    Raises `DataError` naming the line, what is wrong and what to do.
+    """
+    problem = _problem_of_text(line)
+    if problem:
+        raise DataError(str(path), line.number, problem)
+    try:
+        row = orjson.loads(line.text)
+    except orjson.JSONDecodeError as error:
+        raise DataError(str(path), line.number, f"no JSON: {error}; each line is one whole JSON object") from error
+    problem = _problem_of_row(row)
+    if problem:
+        raise DataError(str(path), line.number, problem)
+    assert isinstance(row, dict)
+    return row
+
+
+def read_rows(path: Path, *, limit: int | None = None) -> Iterator[tuple[Line, TaskRow]]:
+    """The first `limit` task rows of a file (default: all), lazily. Raises `DataError` at the first bad one."""
+    if limit is not None and limit <= 0:
+        return
+    for count, line in enumerate(read_lines(path), start=1):
+        yield line, parse_row(path, line)
+        if count == limit:
+            return
+
+
+class Problems:
+    """Bad lines of one file, collected so that they are told together."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: list[DataError] = []
+        self._count = 0
+
+    def add(self, error: DataError) -> None:
+        self._count += 1
+        if len(self._found) < MAX_PROBLEMS:
+            self._found.append(error)
+
+    def raise_if_any(self) -> None:
+        """Raise one `DataError` that lists the first problems; nothing happens if there are none."""
+        if self._count == 1:
+            raise self._found[0]
+        if self._count:
+            lines = "\n".join(f"  line {error.line}: {error.message}" for error in self._found)
+            more = f"\n  and {self._count - len(self._found)} more" if self._count > len(self._found) else ""
+            raise DataError(str(self._path), None, f"{self._count} bad rows, nothing was run\n{lines}{more}")
+
+
+def agent_of(row: TaskRow) -> str | None:
+    """The agent that the row itself names."""
+    reference = row.get(AGENT_REF)
+    return reference["name"] if reference else None
+
+
+def unknown_agent(name: str, agents: Collection[str]) -> str:
+    """What to tell someone who asked for an agent that is not running."""
+    return f"no agent `{name}` is running; {suggestion(name, agents, kind='running agents')}"
+
+
+def _problem_of_text(line: Line) -> str | None:
+    if line.text.startswith(_BOM):
+        return "the file starts with a byte order mark; save it as UTF-8 without BOM (`sed -i '1s/^\\xEF\\xBB\\xBF//'`)"
+    if line.text.endswith(b"\r"):
+        return "the line ends in CRLF; convert the file to LF (`sed -i 's/\\r$//'`)"
+    return None
+
+
+def _problem_of_row(row: object) -> str | None:
+    if not isinstance(row, dict):
+        return f"{_kind(row)} where a task row was expected; each line is one JSON object"
+    params = row.get("responses_create_params")
+    if params is None:
+        if "messages" in row:
+            return "a chat-format row; move `messages` to `responses_create_params.input`"
+        return 'no `responses_create_params`; a row looks like {"responses_create_params": {"input": "..."}, ...}'
+    if not isinstance(params, dict):
+        return f"`responses_create_params` is {_kind(params)}; it must be an object"
+    if "input" not in params:
+        if "messages" in params:
+            return "`responses_create_params` holds `messages`; the Responses API calls them `input`"
+        return "`responses_create_params` has no `input` (text, or a list of items)"
+    return _problem_of_input(params) or _problem_of_agent_ref(row)
+
+
+def _problem_of_input(params: dict[str, Any]) -> str | None:
+    given = params["input"]
+    if not isinstance(given, str | list):
+        return f"`responses_create_params.input` is {_kind(given)}; it must be text or a list of items"
+    if isinstance(given, list):
+        for index, item in enumerate(given):
+            if not isinstance(item, dict):
+                return f"`responses_create_params.input[{index}]` is {_kind(item)}; an item is an object"
+    tools = params.get("tools")
+    if tools is not None and not isinstance(tools, list):
+        return f"`responses_create_params.tools` is {_kind(tools)}; it must be a list"
+    return None
+
+
+def _problem_of_agent_ref(row: dict[str, Any]) -> str | None:
+    reference = row.get(AGENT_REF)
+    if reference is None or (isinstance(reference, dict) and isinstance(reference.get("name"), str)):
+        return None
+    return '`agent_ref` must look like {"type": "responses_api_agents", "name": "<instance name>"}'
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,91 @@
+"""Running rollouts: rows in, `(row, result)` out as each finishes, never more than so many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+
+from nemo_gym.rollouts.attempt import Result, attempt_rollout
+from nemo_gym.rollouts.rows import TaskRow
+from nemo_gym.serving.server_client import ServerClient
+
+DEFAULT_PARALLEL = 64
+DEFAULT_ROLLOUT_TIMEOUT_S = 1800.0
+
+
+class Stop:
+    """Asks a running collection to end: start nothing more, and wait for what runs only so long."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._over = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def ask(self, grace_s: float) -> None:
+        """Start no further rollout; cancel those that still run after `grace_s` seconds. May be called again."""
+        self.asked = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(grace_s, self._over.set)
+
+    async def over(self) -> None:
+        """Returns when `ask` was called and its grace has passed."""
+        await self._over.wait()
+
+
+async def run_rollouts(
+    client: ServerClient,
+    rows: Iterable[TaskRow],
+    *,
+    num_parallel: int = DEFAULT_PARALLEL,
+    timeout_s: float = DEFAULT_ROLLOUT_TIMEOUT_S,
+    stop: Stop | None = None,
+) -> AsyncGenerator[tuple[TaskRow, Result], None]:
+    """Run each row on the agent that its `agent_ref` names and yield it with its result, in order of completion.
+
+    `rows` is read only as far as there is room for, so it may be endless. A failed rollout is yielded like any other
+    (see `Result`) and stops nothing. `timeout_s` bounds each rollout. Closing the generator, or `stop` once its grace
+    has passed, cancels what still runs, down to the agent.
+    """
+    finished: asyncio.Queue[tuple[TaskRow, Result] | BaseException | None] = asyncio.Queue()
+    running: set[asyncio.Task[None]] = set()
+    waiting = iter(rows)
+    exhausted = False
+
+    async def run(row: TaskRow) -> None:
+        try:
+            finished.put_nowait((row, await attempt_rollout(client, row, timeout_s=timeout_s)))
+        except Exception as error:  # noqa: BLE001 - a defect of ours: raised where the results are read
+            finished.put_nowait(error)
+
+    async def watch(stop: Stop) -> None:
+        await stop.over()
+        finished.put_nowait(None)
+
+    watcher = asyncio.create_task(watch(stop)) if stop else None
+    unread = 0
+    try:
+        while True:
+            while not exhausted and unread < num_parallel and not (stop and stop.asked):
+                row = next(waiting, None)
+                if row is None:
+                    exhausted = True
+                    break
+                task = asyncio.create_task(run(row))
+                running.add(task)
+                task.add_done_callback(running.discard)
+                unread += 1
+            if unread == 0:
+                return
+            one = await finished.get()
+            if one is None:
+                return
+            if isinstance(one, BaseException):
+                raise one
+            unread -= 1
+            yield one
+    finally:
+        leftover = [*running, watcher] if watcher else [*running]
+        for each in leftover:
+            each.cancel()
+        await asyncio.gather(*leftover, return_exceptions=True)
