@@ -88,14 +88,13 @@ class _Exchange:
 class InProcessGym:
     """Servers in this process, addressed by instance name. Use as `async with InProcessGym() as gym:`.
 
-    `gym.client` is a `ServerClient` that knows them all.
+    `client` is a `ServerClient` that knows them all; `servers` and `apps` hold them by name.
     """
 
     def __init__(self) -> None:
-        self._apps: dict[str, FastAPI] = {}
-        self._servers: dict[str, SimpleServer] = {}
-        self._specs: dict[str, ServerSpec] = {}
-        self.client = ServerClient({}, AsgiClient(self._apps))
+        self.apps: dict[str, FastAPI] = {}
+        self.servers: dict[str, SimpleServer] = {}
+        self.client = ServerClient({}, AsgiClient(self.apps))
 
     def add(self, name: str, server: type[SimpleServer] | Path, **settings: Any) -> SimpleServer:
         """Add a server: its class, or the folder that implements it; `settings` is its block of the configuration.
@@ -117,8 +116,8 @@ class InProcessGym:
             session_secret="test",
         )
         built = server_class.from_spec(spec, self.client)
-        self._servers[name] = built
-        self._apps[name] = built.setup_webserver()
+        self.servers[name] = built
+        self.apps[name] = built.setup_webserver()
         self.client.directory[name] = ServerAddress(
             name=name, server_type=spec.server_type, implementation=implementation, urls=(f"http://{name}",)
         )
@@ -128,7 +127,7 @@ class InProcessGym:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for server in self._servers.values():
+        for server in self.servers.values():
             await server.shutdown()
 
 

@@ -1,0 +1,97 @@
+"""CPU work in child processes: results, errors, endless loops, deaths; the event loop goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nemo_gym.errors import SandboxError
+from nemo_gym.serving.executor import CpuExecutor
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def refuse() -> None:
+    raise ValueError("not this")
+
+
+def spin(pid_file: Path) -> None:
+    pid_file.write_text(str(os.getpid()))
+    while True:
+        pass
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def gone(pid: int) -> None:
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists():  # noqa: ASYNC240
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"process {pid} is still there")
+
+
+@pytest.fixture
+def executor() -> Iterator[CpuExecutor]:
+    made = CpuExecutor(max_workers=2)
+    yield made
+    made.close()
+
+
+async def test_the_result_comes_back(executor: CpuExecutor) -> None:
+    assert await asyncio.gather(*(executor.run(add, n, 1) for n in range(5))) == [1, 2, 3, 4, 5]
+
+
+async def test_what_the_function_raises_is_raised(executor: CpuExecutor) -> None:
+    with pytest.raises(ValueError, match="not this"):
+        await executor.run(refuse)
+
+
+async def test_an_endless_loop_is_killed_at_its_deadline_and_leaves_no_process(
+    executor: CpuExecutor, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    await executor.run(add, 1, 1)
+    with pytest.raises(SandboxError, match=r"spin took longer than 0.3 s"):
+        await executor.run(spin, pid_file, timeout_s=0.3)
+    pid = int(pid_file.read_text())
+    await gone(pid)
+    assert await executor.run(add, 1, 2) == 3
+
+
+async def test_a_process_that_dies_is_an_error_and_the_pool_goes_on(executor: CpuExecutor) -> None:
+    with pytest.raises(SandboxError, match="the process that ran die died"):
+        await executor.run(die)
+    assert await executor.run(add, 1, 2) == 3
+
+
+async def test_the_event_loop_goes_on_while_cpu_work_runs(executor: CpuExecutor) -> None:
+    await executor.run(add, 1, 1)
+    work = asyncio.ensure_future(executor.run(time.sleep, 0.3))
+    ticks = 0
+    while not work.done():
+        await asyncio.sleep(0.005)
+        ticks += 1
+    assert ticks > 5
+
+
+async def test_cancelling_kills_the_work(executor: CpuExecutor, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    work = asyncio.ensure_future(executor.run(spin, pid_file))
+    while not (pid_file.exists() and pid_file.read_text()):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    pid = int(pid_file.read_text())
+    await gone(pid)
