@@ -1,0 +1,34 @@
+# The two commands of the README: `make quickstart` and `make test`. Each makes its own environment at the first call.
+
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: quickstart test lint types bench clean
+
+quickstart: $(READY)  ## start servers, collect rollouts of the calendar environment, show rewards, stop everything
+	@PATH="$(abspath $(VENV))/bin:$$PATH" bash data/quickstart.sh
+
+test: lint types  ## what CI runs
+	@$(PY) -m pytest -q -n auto
+
+lint: $(READY)
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+types: $(READY)
+	@$(PY) -m mypy
+
+bench: $(READY)  ## the figures of docs/performance.md
+	@$(PY) -m tests.benchmarks.imports && $(PY) -m tests.benchmarks.clients && $(PY) -m tests.benchmarks.rollouts
+
+# Made again whenever the project's dependencies change.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@echo "Making $(VENV) (once; about half a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(READY)
+
+clean:  ## remove the environment and everything that runs left
+	rm -rf $(VENV) .nemo_gym results
