@@ -65,7 +65,7 @@ class ServerInstance(BaseModel):
     config_path: str
     """Key of the instance's block in the merged configuration."""
     start_time: float
-    """Unix time, s, at which its present process was started."""
+    """Unix time, s, at which its latest process was started."""
 
     def address(self) -> ServerAddress:
         """What other servers are told of it."""
@@ -90,8 +90,8 @@ class ServerStatus(BaseModel):
     restarts: int
     memory_bytes: int | None
     """Resident memory of the process; None where it is down or cannot be read."""
-    uptime_s: float | None
-    """Since its present process was started."""
+    started_at: float
+    """Unix time, s, at which its latest process was started."""
 
 
 _T = TypeVar("_T")

@@ -1,0 +1,105 @@
+"""`ng_run`: start and supervise every server of a configuration until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from pydantic import Field
+from rich.console import Console as RichConsole
+from rich.table import Table
+
+from nemo_gym.cli.command import EXIT_INTERRUPTED, command
+from nemo_gym.config.instance import GymConfig
+from nemo_gym.config.load import load_config
+from nemo_gym.config.options import help_text, parse_options, wants_help
+from nemo_gym.launch.console import Console
+from nemo_gym.launch.gym import Gym, running_gym
+from nemo_gym.launch.options import LaunchOptions
+
+COMMAND = "ng_run"
+SUMMARY = "start every server of a configuration, supervise them, and stop them all at Ctrl-C"
+EXAMPLE = (
+    'ng_run "+config_paths=[resources_servers/calendar/configs/calendar.yaml,'
+    'responses_api_models/scripted_model/configs/scripted_model.yaml]"'
+)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class RunOptions(LaunchOptions):
+    config_paths: list[str] = Field(default_factory=list)
+    """The config files, in rising precedence. Any other `+key=value` changes the configuration."""
+
+
+def main() -> NoReturn:
+    command(run)
+
+
+def run(argv: list[str]) -> int:
+    """Run until stopped. Raises `ConfigError` with every mistake, or `LaunchError` naming the server that died."""
+    if wants_help(argv):
+        print(help_text(RunOptions, COMMAND, SUMMARY, EXAMPLE), end="")
+        return 0
+    started_at = time.monotonic()
+    typed = parse_options(argv, RunOptions, command=COMMAND, with_config=True)
+    config = load_config(argv, cwd=Path.cwd(), options=LaunchOptions.model_fields)
+    options = LaunchOptions.of({**config.values, **typed.model_dump(exclude_unset=True)})
+    with Console() as console:
+        return asyncio.run(_run(config, options, console, started_at))
+
+
+async def _run(config: GymConfig, options: LaunchOptions, console: Console, started_at: float) -> int:
+    gym = running_gym(config, options=options, observer=console)
+    stopping = _Stopping(gym, console)
+    try:
+        async with gym:
+            console.notice(_table(gym))
+            seconds = time.monotonic() - started_at
+            console.notice(f"All {len(gym.statuses())} servers are ready after {seconds:.1f} s. Ctrl-C stops them.")
+            await gym.wait()
+    except asyncio.CancelledError:
+        if not stopping.requested:
+            raise
+    return EXIT_INTERRUPTED if stopping.forced else 0
+
+
+class _Stopping:
+    """The first Ctrl-C, SIGTERM or hangup stops gracefully, the second at once."""
+
+    def __init__(self, gym: Gym, console: Console) -> None:
+        self.requested = self.forced = False
+        self._gym, self._console = gym, console
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        for number in _STOP_SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if not self.requested:
+            self.requested = True
+            self._console.notice("Stopping; once more stops at once.")
+            self._task.cancel()
+        else:
+            self.forced = True
+            self._gym.kill()
+
+
+def _table(gym: Gym) -> str:
+    table = Table("server", "kind", "implementation", "URL", "pid")
+    for status in gym.statuses():
+        name = status.name if status.worker == 0 else f"{status.name} ({status.worker})"
+        table.add_row(name, status.server_type, status.implementation, status.url, str(status.pid))
+    table.add_row("head", "", "", gym.head_url, "")
+    return render(table)
+
+
+def render(table: Table, width: int | None = None) -> str:
+    """The table as text, as wide as the terminal."""
+    console = RichConsole(width=width)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip("\n")

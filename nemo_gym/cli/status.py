@@ -1,0 +1,94 @@
+"""`ng_status`: how the servers of the run in this folder are doing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from nemo_gym.cli.command import EXIT_FAILED, command
+from nemo_gym.config.options import OptionsModel, help_text, parse_options, wants_help
+from nemo_gym.errors import RequestError
+from nemo_gym.serving.runs import ServerStatus, fetch_status, find_head, live_runs
+
+COMMAND = "ng_status"
+SUMMARY = "show the servers of the live runs in this folder; exit code 1 when there is none"
+EXAMPLE = "ng_status"
+
+
+class HeadServerOptions(OptionsModel):
+    host: str | None = None
+    port: int | None = None
+
+
+class StatusOptions(OptionsModel):
+    head_server: HeadServerOptions = HeadServerOptions()
+    """Ask the head server at this address instead, as in `+head_server.port=11000`."""
+
+
+def main() -> NoReturn:
+    command(status)
+
+
+def status(argv: list[str]) -> int:
+    """Print a table per live run. 0: at least one answers and all its servers are ready or starting."""
+    if wants_help(argv):
+        print(help_text(StatusOptions, COMMAND, SUMMARY, EXAMPLE), end="")
+        return 0
+    head = parse_options(argv, StatusOptions, command=COMMAND).head_server
+    cwd = Path.cwd()
+    runs = [] if head.host or head.port else live_runs(cwd)
+    urls = [run.head_url for run in runs] or [find_head(cwd, head.host, head.port)]
+    return asyncio.run(_show(urls))
+
+
+async def _show(urls: list[str]) -> int:
+    code = EXIT_FAILED
+    for url in urls:
+        try:
+            statuses = await fetch_status(url)
+        except RequestError as error:
+            print(f"No run is live in this folder, and the head server does not answer: {error}", file=sys.stderr)
+            continue
+        Console().print(_table(url, statuses))
+        code = 0
+    return code
+
+
+def _table(url: str, statuses: list[ServerStatus]) -> Table:
+    table = Table(
+        "server",
+        "kind",
+        "implementation",
+        "state",
+        "URL",
+        "pid",
+        "restarts",
+        "memory",
+        "up",
+        title=f"head server {url}",
+    )
+    for each in statuses:
+        table.add_row(
+            each.name if each.worker == 0 else f"{each.name} ({each.worker})",
+            each.server_type,
+            each.implementation,
+            each.state,
+            each.url,
+            str(each.pid or ""),
+            str(each.restarts),
+            f"{each.memory_bytes / 2**20:.0f} MiB" if each.memory_bytes is not None else "",
+            _duration(time.time() - each.started_at) if each.state != "dead" else "",
+        )
+    return table
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,0 +1,1 @@
+"""Starting a run: its ports, its server processes, their logs, and their end."""
