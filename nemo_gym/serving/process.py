@@ -52,7 +52,7 @@ class ServerProcess:
 async def serve(app: ASGIApp, listen: socket.socket, *, on_ready: Callable[[], None], handles_signals: bool) -> None:
     """Answer requests on `listen`; `on_ready` is called when the first can be answered.
 
-    Ends when cancelled or, with `handles_signals`, on SIGTERM and SIGINT, after the requests in progress.
+    Ends when cancelled or, with `handles_signals`, on SIGTERM and SIGINT, after the requests in progress (5 s at most).
     """
     _allow_many_connections()
     config = uvicorn.Config(
@@ -62,13 +62,21 @@ async def serve(app: ASGIApp, listen: socket.socket, *, on_ready: Callable[[], N
         lifespan="on",
         access_log=False,
         log_config=None,
+        log_level="warning",
         server_header=False,
         date_header=False,
         backlog=8192,
         timeout_keep_alive=int(SERVER_KEEPALIVE_S),
         timeout_graceful_shutdown=5,
     )
-    await _AnnouncingServer(config, on_ready, handles_signals).serve(sockets=[listen])
+    server = _AnnouncingServer(config, on_ready, handles_signals)
+    serving = asyncio.ensure_future(server.serve(sockets=[listen]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
 
 
 def run(app: ASGIApp, process: ServerProcess) -> None:
