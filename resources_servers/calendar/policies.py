@@ -23,7 +23,7 @@ GARBAGE = (
     '[{"event_id": 0, "start_time": "10:00", "duration": NaN}]',
     "<think>Half past ten is free, so [] it is.",
     '{"0": {"start_time": "10:00"}}',
-    "\ud83d\udcc5 \u0000 \u202e",
+    "📅 \u0000 \u202e",
 )
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from nemo_gym.reference_policies import PolicyTurn, function_call, message, reasoning
 
+REWARD_RANGE = (0.0, 3.0)
+"""Three parts of at most 1.0 each."""
+
 
 def oracle(turn: PolicyTurn) -> str | list[dict[str, Any]]:
     """Makes the expected call and says nothing, not even once the tool has answered."""

@@ -1,0 +1,114 @@
+"""Files of an environment: are they there, are the rows task rows, and does `prepare.py` write them again?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nemo_gym.config.yaml_file import read_yaml
+from nemo_gym.schemas.episode import BaseRunRequest
+from nemo_gym.schemas.validation import explain
+
+WARNING = "warning: "
+MOST_APP_LINES = 150
+EXAMPLE_ROWS = 5
+PREPARE_TIMEOUT_S = 120.0
+
+
+def check_files(folder: Path) -> list[str]:
+    """Files that are missing, and an `app.py` that is longer than one likes to read."""
+    if not folder.is_dir():
+        return [f"{folder} is no folder"]
+    expected = [
+        "app.py",
+        "verifier.py",
+        "policies.py",
+        "prepare.py",
+        "README.md",
+        f"configs/{folder.name}.yaml",
+        "data/example.jsonl",
+        "data/example_verify.json",
+    ]
+    problems = [f"{name} is missing" for name in expected if not (folder / name).is_file()]
+    if not any((folder / "tests").glob("test_*.py")):
+        problems.append("tests/ holds no test_*.py")
+    app = folder / "app.py"
+    lines = len(app.read_text(encoding="utf-8").splitlines()) if app.is_file() else 0
+    if lines > MOST_APP_LINES:
+        problems.append(
+            f"{WARNING}app.py has {lines} lines; move scoring and data out of it ({MOST_APP_LINES} at most)"
+        )
+    return problems
+
+
+def read_example_rows(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The valid rows of `data/example.jsonl`, and what is wrong with the others."""
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for number, line in enumerate((folder / "data" / "example.jsonl").read_text(encoding="utf-8").splitlines(), 1):
+        place = f"data/example.jsonl:{number}"
+        try:
+            row = json.loads(line)
+            BaseRunRequest.model_validate(row)
+        except ValidationError as error:
+            problems.append(f"{place}: {'; '.join(explain(error)[:3])}")
+        except ValueError as error:
+            problems.append(f"{place}: no JSON: {error}")
+        else:
+            rows.append(row)
+    if len(rows) + len(problems) != EXAMPLE_ROWS:
+        problems.append(f"{WARNING}data/example.jsonl holds {len(rows)} rows; {EXAMPLE_ROWS} are usual")
+    return rows, problems
+
+
+def server_settings(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The server's block in `configs/<name>.yaml`. Keys that wait for a value of the user's are left out."""
+    file = f"configs/{folder.name}.yaml"
+    if not (folder / file).is_file():
+        return {}, []
+    values, problems = read_yaml(folder / file, file)
+    if problems:
+        return {}, [str(problem) for problem in problems]
+    for instance in values.values():
+        servers = instance.get("resources_servers") if isinstance(instance, dict) else None
+        block = servers.get(folder.name) if isinstance(servers, dict) else None
+        if isinstance(block, dict):
+            return {key: value for key, value in block.items() if not _waits_for_user(value)}, []
+    return {}, [f"{file}: no instance with `resources_servers: {folder.name}:`"]
+
+
+def check_prepare(folder: Path) -> list[str]:
+    """Whether `prepare.py --output FILE` writes exactly `data/example.jsonl`."""
+    if not (folder / "prepare.py").is_file():
+        return []
+    python_path = os.pathsep.join(filter(None, [str(folder.parent.parent), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "example.jsonl"
+        try:
+            done = subprocess.run(
+                [sys.executable, str(folder / "prepare.py"), "--output", str(output)],
+                capture_output=True,
+                text=True,
+                timeout=PREPARE_TIMEOUT_S,
+                env={**os.environ, "PYTHONPATH": python_path},
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return [f"prepare.py did not end within {PREPARE_TIMEOUT_S:.0f} s"]
+        if done.returncode != 0 or not output.is_file():
+            last = (done.stderr.strip().splitlines() or ["no file was written"])[-1]
+            return [f"prepare.py --output FILE fails with exit code {done.returncode}: {last}"]
+        if output.read_bytes() != (folder / "data" / "example.jsonl").read_bytes():
+            return ["prepare.py writes other rows than those in data/example.jsonl; run it and commit what it writes"]
+    return []
+
+
+def _waits_for_user(value: object) -> bool:
+    return isinstance(value, str) and (value == "???" or "${" in value)
