@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from pathlib import Path
 from typing import NoReturn
 
 from pydantic import Field
-from rich.console import Console as RichConsole
-from rich.table import Table
 
 from nemo_gym.cli.command import EXIT_INTERRUPTED, command
+from nemo_gym.cli.server_table import KINDS, name_of, server_table
 from nemo_gym.config.instance import GymConfig
 from nemo_gym.config.load import load_config
 from nemo_gym.config.options import help_text, parse_options, wants_help
@@ -89,17 +89,9 @@ class _Stopping:
 
 
 def _table(gym: Gym) -> str:
-    table = Table("server", "kind", "implementation", "URL", "pid")
-    for status in gym.statuses():
-        name = status.name if status.worker == 0 else f"{status.name} ({status.worker})"
-        table.add_row(name, status.server_type, status.implementation, status.url, str(status.pid))
-    table.add_row("head", "", "", gym.head_url, "")
-    return render(table)
-
-
-def render(table: Table, width: int | None = None) -> str:
-    """The table as text, as wide as the terminal."""
-    console = RichConsole(width=width)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get().rstrip("\n")
+    rows = [
+        (name_of(each), KINDS[each.server_type], each.implementation, each.url, str(each.pid))
+        for each in gym.statuses()
+    ]
+    rows.append(("head server", "head", "", gym.head_url, str(os.getpid())))
+    return server_table(("server", "kind", "implementation", "URL", "pid"), rows)

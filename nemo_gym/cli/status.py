@@ -8,10 +8,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from rich.console import Console
-from rich.table import Table
-
 from nemo_gym.cli.command import EXIT_FAILED, command
+from nemo_gym.cli.server_table import KINDS, name_of, server_table
 from nemo_gym.config.options import OptionsModel, help_text, parse_options, wants_help
 from nemo_gym.errors import RequestError
 from nemo_gym.serving.runs import ServerStatus, fetch_status, find_head, live_runs
@@ -55,29 +53,16 @@ async def _show(urls: list[str]) -> int:
         except RequestError as error:
             print(f"No run is live in this folder, and the head server does not answer: {error}", file=sys.stderr)
             continue
-        Console().print(_table(url, statuses))
+        print(f"head server {url}\n\n{_table(statuses)}")
         code = 0
     return code
 
 
-def _table(url: str, statuses: list[ServerStatus]) -> Table:
-    table = Table(
-        "server",
-        "kind",
-        "implementation",
-        "state",
-        "URL",
-        "pid",
-        "restarts",
-        "memory",
-        "up",
-        title=f"head server {url}",
-    )
-    for each in statuses:
-        table.add_row(
-            each.name if each.worker == 0 else f"{each.name} ({each.worker})",
-            each.server_type,
-            each.implementation,
+def _table(statuses: list[ServerStatus]) -> str:
+    rows = [
+        (
+            name_of(each),
+            KINDS[each.server_type],
             each.state,
             each.url,
             str(each.pid or ""),
@@ -85,7 +70,9 @@ def _table(url: str, statuses: list[ServerStatus]) -> Table:
             f"{each.memory_bytes / 2**20:.0f} MiB" if each.memory_bytes is not None else "",
             _duration(time.time() - each.started_at) if each.state != "dead" else "",
         )
-    return table
+        for each in statuses
+    ]
+    return server_table(("server", "kind", "state", "URL", "pid", "restarts", "memory", "up"), rows)
 
 
 def _duration(seconds: float) -> str:

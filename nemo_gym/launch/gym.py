@@ -38,7 +38,7 @@ class _Servers(Protocol):
     failure: asyncio.Future[None]
 
     async def start(self) -> None: ...
-    async def stop(self, grace_s: float | None = None) -> None: ...
+    async def stop(self, grace_s: float) -> None: ...
     def kill(self) -> None: ...
     def statuses(self) -> list[ServerStatus]: ...
 
@@ -127,7 +127,7 @@ class Gym:
         for task in background:
             task.cancel()
         if self._servers is not None:
-            await self._servers.stop()
+            await self._servers.stop(self.options.shutdown_grace_s)
         for task in background:
             with suppress(asyncio.CancelledError):
                 await task

@@ -63,15 +63,20 @@ class InProcessServers:
         await ready.wait()
         self._states[label_of(spec)] = "ready"
 
-    async def stop(self, grace_s: float | None = None) -> None:
-        """End every server."""
+    async def stop(self, grace_s: float) -> None:
+        """End every server; requests in progress get `grace_s` seconds."""
         for task in self._tasks:
             task.remove_done_callback(self._ended)
             task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        self.kill()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def kill(self) -> None:
-        """Nothing to kill: the servers are this process."""
+        """End every server at once."""
+        for task in self._tasks:
+            task.cancel()
 
     def statuses(self) -> list[ServerStatus]:
         """How every server is doing."""

@@ -74,13 +74,12 @@ class Supervisor:
         else:
             self._watchers[server] = asyncio.create_task(self._watch(server))
 
-    async def stop(self, grace_s: float | None = None) -> None:
-        """End every process of the run and whatever those started; returns when they are gone."""
+    async def stop(self, grace_s: float) -> None:
+        """End every process of the run and whatever those started, by force after `grace_s` seconds."""
         tasks = [*self._starting, *self._watchers.values(), *self._retirements]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        grace_s = self._options.shutdown_grace_s if grace_s is None else grace_s
         await asyncio.gather(*(process.stop(grace_s) for process in self._processes()))
         for server in self.servers:
             server.state = "dead"

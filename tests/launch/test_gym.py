@@ -15,9 +15,10 @@ from nemo_gym.config.instance import GymConfig
 from nemo_gym.errors import ConfigError, LaunchError
 from nemo_gym.launch.gym import Gym, running_gym
 from nemo_gym.serving.http import HttpClient
-from nemo_gym.serving.runs import fetch_directory, fetch_status, find_head
+from nemo_gym.serving.runs import fetch_directory, fetch_status, find_head, live_runs
 
 MakeConfig = Callable[..., GymConfig]
+PROC = Path("/proc")
 GOOD = 'report(event="ready")\nanswer("hello")\n'
 
 
@@ -52,12 +53,6 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-async def until_gone(pids: list[int]) -> None:
-    async with asyncio.timeout(10):
-        while any(map(is_alive, pids)):
-            await asyncio.sleep(0.02)
-
-
 async def get_text(gym: Gym, server: str) -> str:
     http = HttpClient()
     try:
@@ -75,7 +70,7 @@ async def test_servers_answer_once_the_gym_is_entered_and_are_gone_after_it(
         assert {status.state for status in gym.statuses()} == {"ready"}
         assert await get_text(gym, "one") == "hello"
         gym.poll()
-    await until_gone([pid for pid in pids if pid])
+    assert not any(is_alive(pid) for pid in pids if pid)
 
 
 async def test_requests_sent_while_a_server_starts_wait_for_it(toy_config: MakeConfig, tmp_path: Path) -> None:
@@ -98,7 +93,7 @@ async def test_the_head_server_lists_servers_and_is_found_from_the_folder(
         await http.close()
         assert "policy_api_key" in json.loads(shown)
         assert "sk-very-secret" not in shown
-    assert find_head(tmp_path) != gym.head_url or gym.head_url.endswith(":11000")
+    assert live_runs(tmp_path) == []
 
 
 async def test_no_secret_is_in_arguments_environment_or_run_folder(toy_config: MakeConfig, tmp_path: Path) -> None:
@@ -106,11 +101,11 @@ async def test_no_secret_is_in_arguments_environment_or_run_folder(toy_config: M
     config.instances["one"].settings["api_key"] = "sk-very-secret"
     async with running_gym(config, cwd=tmp_path) as gym:
         pid = gym.statuses()[0].pid
-        for name in ("cmdline", "environ"):
-            assert b"sk-very-secret" not in Path(f"/proc/{pid}/{name}").read_bytes()
         run = tmp_path / ".nemo_gym" / "runs" / gym.run_id
         assert run.stat().st_mode & 0o077 == 0
-        assert all(b"sk-very-secret" not in file.read_bytes() for file in run.iterdir())
+        places = [PROC / f"{pid}/cmdline", PROC / f"{pid}/environ", *run.iterdir()]
+        assert len(places) > 4
+        assert not any(b"sk-very-secret" in place.read_bytes() for place in places)
 
 
 async def test_a_specification_larger_than_a_pipe_arrives_whole(toy_config: MakeConfig, tmp_path: Path) -> None:
@@ -151,7 +146,7 @@ async def test_problems_of_all_servers_configurations_come_together(toy_config: 
 async def test_a_server_that_never_gets_ready_is_named_after_the_deadline(
     toy_config: MakeConfig, tmp_path: Path
 ) -> None:
-    with pytest.raises(LaunchError, match="stuck is not ready after 0.3 s"):
+    with pytest.raises(LaunchError, match=r"stuck is not ready after 0\.3 s"):
         await running_gym(toy_config({"stuck": "time.sleep(60)"}, start_timeout_s=0.3), cwd=tmp_path).__aenter__()
 
 
@@ -251,15 +246,13 @@ STUBBORN = {
         re.match(r"(a*)*b", "a" * 64)
     """,
     "has grandchildren": """
-        import subprocess
-        code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+        code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
         for _ in range(2):
             subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE).stdout.readline()
         report(event="ready")
         answer("hello")
     """,
     "has a grandchild in a session of its own": """
-        import subprocess
         code = "import time; print(1, flush=True); time.sleep(600)"
         child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
         child.stdout.readline()

@@ -1,0 +1,34 @@
+"""A table of servers as text, for `ng_run` and `ng_status`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from nemo_gym.serving.runs import ServerStatus
+
+KINDS = {"resources_servers": "resources", "responses_api_agents": "agent", "responses_api_models": "model"}
+"""Server types, in one word."""
+UNLIMITED_WIDTH = 240
+"""Where the output is no terminal, nothing is folded."""
+
+
+def server_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells aligned below their columns; what is too wide for the terminal is folded, never cut, URLs last."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=column == "URL", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else UNLIMITED_WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def name_of(status: ServerStatus) -> str:
+    """The instance's name; its further workers are numbered."""
+    return status.name if status.worker == 0 else f"{status.name} ({status.worker})"
