@@ -56,8 +56,7 @@ def write_rows(tmp_path: Path) -> WriteRows:
     def write(rows: list[dict[str, Any]]) -> Path:
         path = tmp_path / "tasks.jsonl"
         default = {"responses_create_params": {"input": "hi"}}
-        path.write_bytes(b"".join(orjson.dumps(default | row) + b"
-" for row in rows))
+        path.write_bytes(b"".join(orjson.dumps(default | row) + b"\n" for row in rows))
         return path
 
     return write

@@ -1,0 +1,89 @@
+"""Reading task files: what is skipped, what is refused, and how the refusal reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nemo_gym.errors import DataError
+from nemo_gym.rollouts.rows import Problems, read_rows, unknown_agent
+
+GOOD = b'{"responses_create_params": {"input": "hi"}}'
+
+
+def write(tmp_path: Path, content: bytes) -> Path:
+    path = tmp_path / "tasks.jsonl"
+    path.write_bytes(content)
+    return path
+
+
+def test_blank_lines_are_skipped_and_line_numbers_kept(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + b"\n\n  \n" + GOOD + b"\n" + GOOD)  # the last line lacks its end
+    assert [line.number for line, _ in read_rows(path)] == [1, 4, 5]
+
+
+def test_a_limit_reads_no_further(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + b"\nnot JSON\n")
+    assert len(list(read_rows(path, limit=1))) == 1
+    assert list(read_rows(path, limit=0)) == []
+
+
+def test_unknown_fields_are_kept(tmp_path: Path) -> None:
+    path = write(tmp_path, b'{"responses_create_params": {"input": [], "x": 1}, "truth": {"a": [1]}}')
+    assert [row for _, row in read_rows(path)] == [
+        {"responses_create_params": {"input": [], "x": 1}, "truth": {"a": [1]}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"{oops", "no JSON"),
+        (b'{"responses_create_params": {"input": "\xff"}}', "no JSON"),
+        (b"[1, 2]", "a list where a task row was expected"),
+        (b'"text"', "text where a task row was expected"),
+        (b"{}", "no `responses_create_params`"),
+        (b'{"messages": [{"role": "user", "content": "hi"}]}', "move `messages` to `responses_create_params.input`"),
+        (b'{"responses_create_params": "hi"}', "`responses_create_params` is text; it must be an object"),
+        (b'{"responses_create_params": {}}', "has no `input`"),
+        (b'{"responses_create_params": {"messages": []}}', "the Responses API calls them `input`"),
+        (b'{"responses_create_params": {"input": 3}}', "`responses_create_params.input` is a number"),
+        (b'{"responses_create_params": {"input": ["hi"]}}', "`responses_create_params.input[0]` is text"),
+        (b'{"responses_create_params": {"input": "hi", "tools": {}}}', "`responses_create_params.tools` is an object"),
+        (b'{"responses_create_params": {"input": "hi"}, "agent_ref": "x"}', "`agent_ref` must look like"),
+        (GOOD + b"\r", "convert the file to LF"),
+        (b"\xef\xbb\xbf" + GOOD, "byte order mark"),
+    ],
+)
+def test_a_bad_line_is_refused_with_its_number_and_the_way_to_mend_it(tmp_path: Path, line: bytes, says: str) -> None:
+    path = write(tmp_path, GOOD + b"\n" + line + b"\n")
+    with pytest.raises(DataError) as caught:
+        list(read_rows(path))
+    assert says in str(caught.value)
+    assert caught.value.line == 2
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere.jsonl", tmp_path):
+        with pytest.raises(DataError, match="cannot be read"):
+            list(read_rows(path))
+
+
+def test_many_problems_are_told_together_in_few_lines() -> None:
+    problems = Problems(Path("tasks.jsonl"))
+    for number in range(1, 101):
+        problems.add(DataError("tasks.jsonl", number, "bad"))
+    with pytest.raises(DataError) as caught:
+        problems.raise_if_any()
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "tasks.jsonl: 100 bad rows, nothing was run"
+    assert lines[1] == "  line 1: bad"
+    assert lines[-1] == "  and 92 more"
+    assert len(lines) <= 10
+
+
+def test_an_unknown_agent_is_told_the_nearest_right_name() -> None:
+    assert "did you mean `calendar_simple_agent`?" in unknown_agent("calender_simple_agent", ["calendar_simple_agent"])
+    assert "no running agents" in unknown_agent("x", [])
