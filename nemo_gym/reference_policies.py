@@ -260,7 +260,7 @@ class PolicyPlayer:
         answer = self._policies[rollout.policy](PolicyTurn(row, items, tools, step, rollout.rng, rollout.occurrence))
         rollout.calls += 1
         output = [message(answer)] if isinstance(answer, str) else answer
-        return [_with_ids(item, f"{rollout.stem}_{step}_{index}") for index, item in enumerate(output)]
+        return [_with_ids(_as_sent(item), f"{rollout.stem}_{step}_{index}") for index, item in enumerate(output)]
 
     def _begin(self, rollout_key: str, row: dict[str, Any] | None, items: list[Item]) -> _Rollout:
         digest = row_digest(row) if row is not None else _prefix_digests(items)[-1].hex()
@@ -296,6 +296,13 @@ class RecentlyUsed(Generic[_Value]):
         self._values.move_to_end(key)
         if len(self._values) > self._size:
             self._values.popitem(last=False)
+
+
+def _as_sent(item: Item) -> Item:
+    """The item as JSON can carry it: halves of a character are joined, those left over become U+FFFD."""
+    text = json.dumps(item, ensure_ascii=False)
+    sent: Item = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return sent
 
 
 def _with_ids(item: Item, stem: str) -> Item:

@@ -196,6 +196,11 @@ def test_only_the_values_used_last_are_kept() -> None:
     assert [kept.get(key) for key in "abc"] == [1, None, 3]
 
 
+def test_text_that_is_no_unicode_is_made_fit_for_the_wire() -> None:
+    player = PolicyPlayer({"p": lambda turn: "\ud83d\udcc5 \ud83d"}, "p")
+    assert say(player, "a", "r") == "📅 \ufffd"
+
+
 # -------------------------------------------------------------------------------------------------------------- loading
 
 
