@@ -89,9 +89,7 @@ class _Search:
         for key in value:
             if key != server_type:
                 best = nearest(key, SERVER_TYPES, cutoff=0.8)
-                advice = (
-                    f"did you mean `{best}`?" if best else f"settings belong under `{server_type}.<implementation>`"
-                )
+                advice = f"did you mean `{best}`?" if best else f"settings belong below `{server_type}.…`"
                 self.findings.add((name, key), f"beside `{server_type}` nothing else may stand; {advice}")
         self._implementation(name, server_type, value[server_type])
 

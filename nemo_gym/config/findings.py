@@ -18,8 +18,8 @@ class Findings:
         self._places: set[KeyPath] = set()
 
     def add(self, path: KeyPath, message: str) -> None:
-        """Say what is wrong at a place, unless something was said of it, or of what holds it, already."""
-        if not self.covers(path):
+        """Say what is wrong at a place, unless something was said of it already."""
+        if path not in self._places:
             self.problems.append(ConfigProblem(self._tree.origin(path), dotted(path), message))
             self._places.add(path)
 
@@ -31,9 +31,5 @@ class Findings:
             self.silence(path)
 
     def silence(self, path: KeyPath) -> None:
-        """Nothing more is to be said of this place: its mistake is one of another."""
+        """Nothing is to be said of this place: its mistake is one of another."""
         self._places.add(path)
-
-    def covers(self, path: KeyPath) -> bool:
-        """Whether a mistake of this place, or of what holds it, is known."""
-        return any(path[:length] in self._places for length in range(1, len(path) + 1))

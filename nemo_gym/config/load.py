@@ -11,8 +11,9 @@ from nemo_gym.config import places
 from nemo_gym.config.findings import Findings
 from nemo_gym.config.instance import GymConfig
 from nemo_gym.config.nearest import nearest
-from nemo_gym.config.overrides import Action, Override, parse_overrides
+from nemo_gym.config.overrides import COMMAND_LINE, Action, Override, parse_overrides
 from nemo_gym.config.preflight import preflight
+from nemo_gym.config.references import POLICY_CONFIGS
 from nemo_gym.config.resolve import resolve
 from nemo_gym.config.tree import ConfigTree
 from nemo_gym.config.yaml_file import read_yaml
@@ -43,8 +44,9 @@ def load_config(
     Raises `ConfigError` with every mistake found, in the order of this list.
     """
     overrides, problems = parse_overrides(argv)
+    unreadable = [tuple(problem.key.split(".")) for problem in problems if problem.key]
     overrides = [_normal(override) for override in overrides if override.path[0] not in options]
-    layers = _Layers(cwd=cwd, problems=problems)
+    layers = _Layers(cwd=cwd, problems=problems, is_complete=(CONFIG_PATHS,) not in unreadable)
     env = layers.read_env()
 
     tree = ConfigTree()
@@ -64,12 +66,18 @@ def load_config(
         problem = tree.apply(override)
         if problem is not None and layers.is_complete:
             problems.append(problem)
-
     findings = Findings(tree, is_complete=layers.is_complete)
+    for path in unreadable:  # what refers to these keys is not wrong for that
+        tree.apply(Override(Action.SET, path, None, ""))
+        findings.silence(path)
+
     values = resolve(tree, findings)
     sources = tuple(name for name, _ in layers.files) + ((ENV_FILE,) if env else ())
     config = preflight(tree, values, findings, cwd=cwd, options=options, sources=sources)
     problems.extend(findings.problems)
+    if not problems and not config.instances:
+        message = f"no server is configured; name config files, as in `+config_paths=[{POLICY_CONFIGS[-1]}]`"
+        problems.append(ConfigProblem(COMMAND_LINE, "", message))
     if problems:
         raise ConfigError(problems)
     return config

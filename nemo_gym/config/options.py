@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import types
 from collections.abc import Collection, Sequence
 from enum import Enum
@@ -156,7 +155,7 @@ def help_text(model: type[OptionsModel], command: str, summary: str, example: st
         lines.append("Options:")
     for left, description in rows:
         line = f"  {left:<{width}}  {description}".rstrip()
-        lines.append(line if len(line) <= HELP_WIDTH else textwrap.shorten(line.strip(), HELP_WIDTH, placeholder="…"))
+        lines.append(line if len(line) <= HELP_WIDTH else f"{line[: HELP_WIDTH - 1].rstrip()}…")
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -66,10 +66,10 @@ def parse_overrides(argv: Sequence[str]) -> tuple[list[Override], list[ConfigPro
 
 def _parse(parser: OverridesParser, argument: str) -> Override | ConfigProblem:
     key, equals, text = argument.partition("=")
-    name = key.lstrip("+~").strip()
+    name = _one_line(key.lstrip("+~"))
     shape_problem = _shape_problem(argument, key, equals)
     if shape_problem is not None:
-        return ConfigProblem(COMMAND_LINE, name if equals else "", shape_problem)
+        return ConfigProblem(COMMAND_LINE, "" if argument.startswith("-") or not equals else name, shape_problem)
     try:
         parsed = parser.parse_override(argument)
         if parsed.is_sweep_override():
@@ -95,14 +95,14 @@ def _shape_problem(argument: str, key: str, equals: str) -> str | None:
     if argument.startswith("-"):
         option = key.lstrip("-").replace("-", "_")
         example = f"+{option}=…" if option.isidentifier() else "+key=…"
-        return f"`{key}` is no option: write `{example}` (one `+`, no dashes)"
+        return f"`{_one_line(key)}` is no option: write `{example}` (one `+`, no dashes)"
     if not equals and not key.startswith("~"):
-        shown = key if len(key) <= 40 else f"{key[:40]}…"
+        shown = _one_line(key)
         return f"`{shown}` sets nothing: {GRAMMAR}"
     if not name.strip():
         return f"a key is missing before `=`: {GRAMMAR}" if equals else f"a key is missing after `~`: {GRAMMAR}"
     if key[: len(key) - len(name)] not in {"", "+", "++", "~"}:
-        return f"`{key}` starts with more signs than there are: {GRAMMAR}"
+        return f"`{_one_line(key)}` starts with more signs than there are: {GRAMMAR}"
     for sign, meaning in (("/", "config groups"), ("@", "packages"), ("[", "indices in brackets"), (":", "colons")):
         if sign in name:
             return f"there are no {meaning} in keys; separate the parts of a key by dots, as in `a.b.0.c`"
@@ -113,7 +113,7 @@ def _shape_problem(argument: str, key: str, equals: str) -> str | None:
 
 def _value_problem(name: str, text: str, error: Exception) -> str:
     opened = [pair for pair in ("[]", "{}", "()") if text.count(pair[0]) != text.count(pair[1])]
-    if any(not (character.isalnum() or character in "_.-$") for character in name):
+    if any(not (character.isascii() and (character.isalnum() or character in "_.-$")) for character in name):
         return "a key is made of letters, digits, `_`, `-` and dots"
     if text[:1] in {"'", '"'} and (len(text) == 1 or text[-1] != text[0]):
         return f"the quote {text[0]} is not closed"
@@ -124,6 +124,13 @@ def _value_problem(name: str, text: str, error: Exception) -> str:
     signs = [sign for sign in _NEEDS_QUOTES if sign in text]
     reason = f"the value holds `{signs[0]}`" if signs else "the value has signs that mean something in this grammar"
     return f"{reason}: put quotes inside the shell's own, \"+{name}='…'\""
+
+
+def _one_line(key: str) -> str:
+    """A key as it can be shown, whatever was typed."""
+    printable = "".join(character if character.isprintable() else " " for character in key)
+    text = " ".join(printable.split())
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _json_container(text: str) -> dict[str, Any] | list[Any] | None:

@@ -13,9 +13,13 @@ from nemo_gym.config.instance import DEFAULT_HEAD_PORT, DEFAULT_HOST, GymConfig,
 from nemo_gym.config.key_path import KeyPath
 from nemo_gym.config.nearest import nearest, suggestion
 from nemo_gym.config.overrides import COMMAND_LINE
-from nemo_gym.config.references import POLICY_CONFIGS, check_references
+from nemo_gym.config.references import check_references
 from nemo_gym.config.tree import ConfigTree
 
+DOMAINS = (
+    *("math", "coding", "agent", "knowledge", "instruction_following", "long_context", "safety", "games"),
+    *("translation", "e2e", "rlhf", "other"),
+)
 DATASET_TYPES = ("train", "validation", "example")
 
 
@@ -36,9 +40,6 @@ def preflight(
     head_host, head_port, head_is_explicit = checks.head(values.get("head_server"), default_host)
     checks.distinct_ports(instances, head_port if head_is_explicit else None)
     check_references(declared, findings, cwd=cwd)
-    if not declared.server_types and not findings.problems:
-        message = f"no server is configured; name config files, as in `+config_paths=[{POLICY_CONFIGS[-1]}]`"
-        findings.add_absence((), message)
     return GymConfig(
         values=values,
         instances=instances,
@@ -59,6 +60,7 @@ class _Checks:
     def instance(self, block: Block, default_host: str) -> ServerInstance:
         entrypoint = self.entrypoint(block)
         folder = self.folder(block, entrypoint)
+        self.domain(block)
         self.datasets(block)
         return ServerInstance(
             name=block.name,
@@ -96,11 +98,10 @@ class _Checks:
     def folder(self, block: Block, entrypoint: str) -> Path:
         folder = places.find_implementation(block.server_type, block.implementation, entrypoint, self.cwd)
         if folder is None:
-            if not self.findings.covers((*block.path, "entrypoint")):
-                known = places.implementations(block.server_type, self.cwd)
-                advice = suggestion(block.implementation, known, kind=f"folders in {block.server_type}/")
-                wanted = f"{block.server_type}/{block.implementation}"
-                self.findings.add(block.path, f"there is no folder `{wanted}`, here or in the install; {advice}")
+            known = places.implementations(block.server_type, self.cwd)
+            advice = suggestion(block.implementation, known, kind=f"folders in {block.server_type}/")
+            wanted = f"{block.server_type}/{block.implementation}"
+            self.findings.add(block.path, f"there is no folder `{wanted}`, here or in the install; {advice}")
             return self.cwd / block.server_type / block.implementation
         if not (folder / entrypoint).is_file():
             advice = suggestion(entrypoint, (file.name for file in folder.glob("*.py")), kind="Python files there")
@@ -128,11 +129,15 @@ class _Checks:
             return None
         port = _whole_number(value)
         if port is None or not 1 <= port <= 65535:
-            self.findings.add(
-                path, f"must be a whole number from 1 to 65535, not `{value}`; leave it out for a free port"
-            )
+            self.findings.add(path, f"must be a number from 1 to 65535, not `{value}`; leave it out for a free port")
             return None
         return port
+
+    def domain(self, block: Block) -> None:
+        domain = block.settings.get("domain")
+        if domain is not None and block.server_type == "resources_servers" and domain not in DOMAINS:
+            message = f"`{domain}` is no domain; {suggestion(str(domain), DOMAINS, kind='domains')}"
+            self.findings.add((*block.path, "domain"), message)
 
     def datasets(self, block: Block) -> None:
         datasets = block.settings.get("datasets")
@@ -151,12 +156,18 @@ class _Checks:
             if kind not in DATASET_TYPES:
                 advice = suggestion(str(kind or ""), DATASET_TYPES, kind="types")
                 self.findings.add((*here, "type"), f"`{kind}` is no type of dataset; {advice}")
-            file = dataset.get("jsonl_fpath")
             # Other types are downloaded or prepared later; the example belongs to the environment itself.
-            if kind == "example" and isinstance(file, str) and places.find_file(file, self.cwd) is None:
-                siblings = (each.relative_to(self.cwd).as_posix() for each in (self.cwd / file).parent.glob("*.jsonl"))
-                advice = f"; did you mean `{best}`?" if (best := nearest(file, siblings)) else ""
-                self.findings.add((*here, "jsonl_fpath"), f"there is no file `{file}`, here or in the install{advice}")
+            if kind == "example":
+                self.example_file((*here, "jsonl_fpath"), dataset.get("jsonl_fpath"))
+
+    def example_file(self, path: KeyPath, file: object) -> None:
+        if not isinstance(file, str):
+            self.findings.add(path, "must be a JSONL file")
+        elif places.find_file(file, self.cwd) is None:
+            folders = [(root / file).parent for root in places.roots(self.cwd)]
+            siblings = [str(Path(file).with_name(each.name)) for folder in folders for each in folder.glob("*.jsonl")]
+            advice = f"; did you mean `{best}`?" if (best := nearest(file, siblings)) else ""
+            self.findings.add(path, f"there is no file `{file}`, here or in the install{advice}")
 
     def distinct_ports(self, instances: Mapping[str, ServerInstance], head_port: int | None) -> None:
         owners = {head_port: "the head server"} if head_port is not None else {}

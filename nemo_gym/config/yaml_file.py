@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from nemo_gym.config.key_path import KeyPath, dotted
 from nemo_gym.errors import ConfigProblem
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """YAML as OmegaConf reads it: `1e-3` is a number, a date is text."""
 
 
@@ -119,12 +119,17 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, name: str) -> Config
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return ConfigProblem(name, "", f"is no valid YAML: {error.problem}")
-    line = min(mark.line, max(len(text.splitlines()) - 1, 0)) + 1
+    if "<stream end>" in str(error.problem) or "unexpected end of stream" in str(error.problem):
+        opened = f"what opens on line {error.context_mark.line + 1}" if error.context_mark else "a bracket or quote"
+        return ConfigProblem(name, "", f"line {len(text.splitlines())}: the file ends before {opened} is closed")
+    line = mark.line + 1
     what = error.problem or "cannot be read"
     if "'\\t'" in what:
         what = "a tab indents this line; YAML wants spaces"
     elif "mapping values are not allowed" in what:
         what = "a second `: ` on one line, or an indent that does not fit; put text that holds `: ` in quotes"
+    elif "found '?'" in what:
+        what = "`???` needs quotes inside `{…}` and `[…]`"
     elif error.context:
         what = f"{error.context}: {what}"
     return ConfigProblem(name, "", f"line {line}, column {mark.column + 1}: {what}")
