@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import Body, FastAPI
 from starlette.requests import Request
+from starlette.responses import Response as HttpAnswer
 
 from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER
 from nemo_gym.serving.app import BaseServerConfig, SimpleServer
-from nemo_gym.serving.endpoint import json_endpoint
 
 __all__ = ["BaseResponsesAPIModelConfig", "Body", "SimpleResponsesAPIModel", "rollout_id_of"]
 
@@ -21,25 +21,27 @@ class BaseResponsesAPIModelConfig(BaseServerConfig):
 class SimpleResponsesAPIModel(SimpleServer):
     """One model. Override `responses()` and `chat_completions()`.
 
+    Both return the answer, or an `HttpAnswer` of their own: bytes that are passed on, or an error.
+
     Both routes are served under `/ng-rollout/<rollout id>/v1/...` too, so that a harness which can only be given a base
     URL is attributed to its rollout.
     """
 
     config: BaseResponsesAPIModelConfig
 
-    async def responses(self, request: Request, body: ResponseCreateParams) -> Response:
+    async def responses(self, request: Request, body: ResponseCreateParams) -> Response | HttpAnswer:
         """`POST /v1/responses`: one model call."""
         raise NotImplementedError(f"{type(self).__name__} must define responses()")
 
-    async def chat_completions(self, request: Request, body: ChatCompletionCreateParams) -> ChatCompletion:
+    async def chat_completions(self, request: Request, body: ChatCompletionCreateParams) -> ChatCompletion | HttpAnswer:
         """`POST /v1/chat/completions`: one model call."""
         raise NotImplementedError(f"{type(self).__name__} must define chat_completions()")
 
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()
         for prefix in ("", "/ng-rollout/{rollout_id}"):
-            app.post(f"{prefix}/v1/responses")(json_endpoint(self.responses))
-            app.post(f"{prefix}/v1/chat/completions")(json_endpoint(self.chat_completions))
+            app.post(f"{prefix}/v1/responses", response_model=None)(self.responses)
+            app.post(f"{prefix}/v1/chat/completions", response_model=None)(self.chat_completions)
         return app
 
 

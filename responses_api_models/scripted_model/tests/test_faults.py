@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from nemo_gym.errors import BadBody, ConnectionLost, DeadlineExceeded
-from nemo_gym.serving.http import HttpClient, HttpResponse
+from nemo_gym.serving.http import HttpClient
+from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.serving.process import serve
 from nemo_gym.serving.spec import ServerSpec
 from responses_api_models.scripted_model.app import ScriptedModel

@@ -187,7 +187,7 @@ async def test_settings_that_make_no_sense_are_refused(gym: InProcessGym, settin
         gym.add("policy", ScriptedModel, **settings)
 
 
-# ------------------------------------------------------------------------------------------------------------- recordings
+# ------------------------------------------------------------------------------------------------------- recordings
 
 CALL = {"type": "function_call", "name": "add", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "output": "3"}
