@@ -48,12 +48,14 @@ class CalendarResourcesServer(SimpleResourcesServer):
         if self.config.score_history:
             history, answers = [], history + answers
         result = score(body, history, answers, self.config.strategy)
-        return CalendarVerifyResponse(
-            **body.model_dump(exclude_unset=True),
-            reward=result.reward,
-            reward_components=result.components,
-            verdict=result.grade.verdict,
-            mistakes=[mistake.text for mistake in result.grade.mistakes],
+        return CalendarVerifyResponse.model_validate(
+            body.model_dump(exclude_unset=True)
+            | {
+                "reward": result.reward,
+                "reward_components": result.components,
+                "verdict": result.grade.verdict,
+                "mistakes": [mistake.text for mistake in result.grade.mistakes],
+            }
         )
 
 

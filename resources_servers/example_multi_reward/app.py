@@ -66,12 +66,14 @@ class MultiRewardResourcesServer(SimpleResourcesServer):
             Call(body.expected_call.name, body.expected_call.arguments),
             {tool.name: tool.parameters or {} for tool in body.responses_create_params.tools if tool.name is not None},
         )
-        return ToolCallVerifyResponse(
-            **body.model_dump(exclude_unset=True),
-            reward=sum(components.values()),
-            reward_components=components,
-            predicted_calls=[ToolCall(name=call.name, arguments=call.arguments) for call in calls],
-            **components,
+        return ToolCallVerifyResponse.model_validate(
+            body.model_dump(exclude_unset=True)
+            | {
+                "reward": sum(components.values()),
+                "reward_components": components,
+                "predicted_calls": [ToolCall(name=call.name, arguments=call.arguments) for call in calls],
+                **components,
+            }
         )
 
 

@@ -69,14 +69,16 @@ class MultiStepResourcesServer(SimpleResourcesServer):
     async def verify(self, body: SynonymVerifyRequest) -> SynonymVerifyResponse:
         values = parse_values([(call.name, call.arguments) for call in body.response.function_calls])
         result = score(values, body.expected_synonym_values, body.minefield_label_value)
-        return SynonymVerifyResponse(
-            **body.model_dump(exclude_unset=True),
-            reward=result.reward,
-            parsed_synonym_values=values,
-            accuracy=result.accuracy,
-            set_overlap=result.set_overlap,
-            original_term_minefield_hit=result.original_term_minefield_hit,
-            order_instruction_following_failure=result.order_instruction_following_failure,
+        return SynonymVerifyResponse.model_validate(
+            body.model_dump(exclude_unset=True)
+            | {
+                "reward": result.reward,
+                "parsed_synonym_values": values,
+                "accuracy": result.accuracy,
+                "set_overlap": result.set_overlap,
+                "original_term_minefield_hit": result.original_term_minefield_hit,
+                "order_instruction_following_failure": result.order_instruction_following_failure,
+            }
         )
 
 

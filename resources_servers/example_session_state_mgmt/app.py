@@ -74,8 +74,12 @@ class SessionStateResourcesServer(SimpleResourcesServer):
 
     async def verify(self, request: Request, body: CounterVerifyRequest) -> CounterVerifyResponse:
         count = current_count(request)
-        return CounterVerifyResponse(
-            **body.model_dump(exclude_unset=True), reward=reward(count, body.expected_count), final_count=count
+        return CounterVerifyResponse.model_validate(
+            body.model_dump(exclude_unset=True)
+            | {
+                "reward": reward(count, body.expected_count),
+                "final_count": count,
+            }
         )
 
 

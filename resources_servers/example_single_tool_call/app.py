@@ -51,10 +51,12 @@ class SingleToolCallResourcesServer(SimpleResourcesServer):
 
     async def verify(self, body: WeatherVerifyRequest) -> WeatherVerifyResponse:
         cities = asked_cities((call.name, call.arguments) for call in body.response.function_calls)
-        return WeatherVerifyResponse(
-            **body.model_dump(exclude_unset=True),
-            reward=reward(cities, body.response.output_text, body.expected_cities),
-            asked_cities=cities,
+        return WeatherVerifyResponse.model_validate(
+            body.model_dump(exclude_unset=True)
+            | {
+                "reward": reward(cities, body.response.output_text, body.expected_cities),
+                "asked_cities": cities,
+            }
         )
 
 
