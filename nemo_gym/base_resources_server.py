@@ -22,7 +22,6 @@ from nemo_gym.schemas.episode import (
 )
 from nemo_gym.schemas.responses import Response as NeMoGymResponse
 from nemo_gym.serving.app import BaseServerConfig, SimpleServer
-from nemo_gym.serving.endpoint import json_endpoint
 from nemo_gym.serving.executor import CpuExecutor
 
 __all__ = [
@@ -106,10 +105,10 @@ class SimpleResourcesServer(SimpleServer):
 
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()
-        app.post("/seed_session")(json_endpoint(self.seed_session))
-        app.post("/verify")(json_endpoint(self.verify))
+        app.post("/seed_session")(self.seed_session)
+        app.post("/verify")(self.verify)
         app.post("/close")(self._close)
-        app.post("/aggregate_metrics")(json_endpoint(self.aggregate_metrics))
+        app.post("/aggregate_metrics")(self.aggregate_metrics)
         app.get("/reverify_mode")(self._reverify_mode)
         return app
 

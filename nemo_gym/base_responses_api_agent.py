@@ -11,7 +11,6 @@ from nemo_gym.metrics.aggregate import aggregate_metrics
 from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest, BaseVerifyResponse
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.serving.app import BaseServerConfig, SimpleServer
-from nemo_gym.serving.endpoint import json_endpoint
 
 __all__ = ["BaseResponsesAPIAgentConfig", "Body", "SimpleResponsesAPIAgent"]
 
@@ -41,7 +40,7 @@ class SimpleResponsesAPIAgent(SimpleServer):
 
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()
-        app.post("/run")(json_endpoint(self.run))
-        app.post("/v1/responses")(json_endpoint(self.responses))
-        app.post("/aggregate_metrics")(json_endpoint(self.aggregate_metrics))
+        app.post("/run")(self.run)
+        app.post("/v1/responses")(self.responses)
+        app.post("/aggregate_metrics")(self.aggregate_metrics)
         return app

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -15,20 +16,26 @@ from nemo_gym.base_resources_server import SimpleResourcesServer
 from nemo_gym.base_responses_api_agent import SimpleResponsesAPIAgent
 from nemo_gym.errors import DeadlineExceeded, Unreachable
 from nemo_gym.serving.app import SimpleServer
-from nemo_gym.serving.http import HttpClient, HttpResponse, parse_set_cookies
+from nemo_gym.serving.http import HttpClient
+from nemo_gym.serving.http_response import ByteStream, HttpResponse, parse_set_cookies
 from nemo_gym.serving.loading import load_server_class
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerAddress, ServerSpec
 
 
-class AsgiClient(HttpClient):
-    """An HTTP client whose hosts are ASGI apps: `http://<name>/path` goes to `apps[name]`. Retries work as usual."""
+Watch = Callable[[str, HttpResponse], None]
 
-    def __init__(self, apps: Mapping[str, FastAPI]) -> None:
-        super().__init__()
-        self.apps = apps
 
-    async def _send(
+class AsgiTransport:
+    """Requests as calls of ASGI apps in this process: `http://<name>/path` goes to `apps[name]`.
+
+    `watch(method, answer)` is called with each answer.
+    """
+
+    def __init__(self, apps: Mapping[str, FastAPI], watch: Watch | None = None) -> None:
+        self.apps, self.watch = apps, watch
+
+    async def send(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
     ) -> HttpResponse:
         parts = urlsplit(url)
@@ -55,7 +62,28 @@ class AsgiClient(HttpClient):
                 await app(scope, exchange.receive, exchange.send)
         except TimeoutError as error:
             raise DeadlineExceeded(f"no complete answer within {timeout_s:.3g} s", url=url, delivered=True) from error
-        return exchange.response(url)
+        answer = exchange.response(url)
+        if self.watch is not None:
+            self.watch(method, answer)
+        return answer
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+    ) -> AsyncIterator[ByteStream]:
+        """The whole body as one piece."""
+        yield _OnePiece(await self.send(method, url, body, headers, timeout_s))
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+class _OnePiece:
+    def __init__(self, response: HttpResponse) -> None:
+        self.status, self.headers, self._body = response.status, response.headers, response.body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body
 
 
 class _Exchange:
@@ -91,10 +119,11 @@ class InProcessGym:
     `client` is a `ServerClient` that knows them all; `servers` and `apps` hold them by name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch | None = None) -> None:
+        """`watch(method, answer)` is called with each answer to `client`."""
         self.apps: dict[str, FastAPI] = {}
         self.servers: dict[str, SimpleServer] = {}
-        self.client = ServerClient({}, AsgiClient(self.apps))
+        self.client = ServerClient({}, HttpClient(AsgiTransport(self.apps, watch)))
 
     def add(self, name: str, server: type[SimpleServer] | Path, **settings: Any) -> SimpleServer:
         """Add a server: its class, or the folder that implements it; `settings` is its block of the configuration.

@@ -8,7 +8,8 @@ from typing import Any
 from nemo_gym.agent_loop.failure import EpisodeFailure
 from nemo_gym.errors import BadBody, RequestError
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER, FailureClass
-from nemo_gym.serving.http import HttpResponse, RetryPolicy
+from nemo_gym.serving.http import RetryPolicy
+from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.serving.server_client import ServerClient
 
 CLOSE_TIMEOUT_S = 5.0

@@ -11,7 +11,8 @@ from nemo_gym.errors import BadBody, RequestError
 from nemo_gym.schemas.responses import OutputItem
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER, FailureClass
 from nemo_gym.schemas.validation import explain
-from nemo_gym.serving.http import HttpResponse, RetryPolicy
+from nemo_gym.serving.http import RetryPolicy
+from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.serving.server_client import ServerClient
 
 _OUTPUT = TypeAdapter(list[OutputItem])

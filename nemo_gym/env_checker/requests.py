@@ -9,7 +9,7 @@ from typing import Any
 
 from nemo_gym.env_checker.server import CheckedServer
 from nemo_gym.errors import BadBody
-from nemo_gym.serving.http import HttpResponse
+from nemo_gym.serving.http_response import HttpResponse
 
 UNKNOWN_FIELD = "field_of_somebody_else"
 UNKNOWN_VALUE = {"kept": [1, "é", None, {"as": 0.5}]}

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
-
-from nemo_gym.serving.http import HttpResponse
-from nemo_gym.testclient import AsgiClient, InProcessGym
+from nemo_gym.serving.http_response import HttpResponse
+from nemo_gym.testclient import InProcessGym
 
 
-class StatusLog(AsgiClient):
-    """Keeps (path, status, start of the text) of each answer of status 500 and above."""
+class ServerErrors:
+    """Answers of status 500 and above, as they come."""
 
-    def __init__(self, apps: Mapping[str, FastAPI]) -> None:
-        super().__init__(apps)
-        self.server_errors: list[str] = []
+    def __init__(self) -> None:
+        self._seen: list[str] = []
 
-    async def _send(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
-    ) -> HttpResponse:
-        answer = await super()._send(method, url, body, headers, timeout_s)
+    def note(self, method: str, answer: HttpResponse) -> None:
         if answer.status >= 500:
-            self.server_errors.append(f"{method} {urlsplit(url).path} answers {answer.status}: {answer.text[:200]}")
-        return answer
+            path = urlsplit(answer.url).path
+            self._seen.append(f"{method} {path} answers {answer.status}: {answer.text[:200]}")
 
     def take_server_errors(self) -> list[str]:
         """Those since the last time, each once."""
-        taken, self.server_errors = list(dict.fromkeys(self.server_errors)), []
+        taken, self._seen = list(dict.fromkeys(self._seen)), []
         return taken
 
 
@@ -39,9 +32,8 @@ class CheckedServer:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.name = folder.name
-        self.gym = InProcessGym()
-        assert isinstance(self.gym.client.http, AsgiClient)
-        self.log = self.gym.client.http = StatusLog(self.gym.client.http.apps)
+        self.log = ServerErrors()
+        self.gym = InProcessGym(watch=self.log.note)
         self.server = self.gym.add(self.name, folder, **settings)
 
     async def post(

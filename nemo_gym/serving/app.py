@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from nemo_gym.config.nearest import suggestion
 from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymError
 from nemo_gym.schemas.validation import places
+from nemo_gym.serving.json_route import JsonRoute
 from nemo_gym.serving.middleware import ErrorMiddleware, refuse_invalid_body
 from nemo_gym.serving.request_metrics import RequestMetrics, RequestMetricsMiddleware
 from nemo_gym.serving.server_client import ServerClient
@@ -100,6 +101,7 @@ class SimpleServer(BaseModel):
             exception_handlers={RequestValidationError: refuse_invalid_body},
             lifespan=self._lifespan,
         )
+        app.router.route_class = JsonRoute
         app.get("/")(self._liveness)
         app.get("/metrics")(self._metrics)
         return app

@@ -6,27 +6,30 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import orjson
 from pydantic import BaseModel
 
-from nemo_gym.errors import BadBody, BadStatus, ConnectionLost, DeadlineExceeded, RequestError, Unreachable
+from nemo_gym.errors import RequestError
+from nemo_gym.serving.http_response import REFUSED_STATUSES, ByteStream, HttpResponse
 
-if TYPE_CHECKING:
-    import aiohttp
 
-CONNECT_TIMEOUT_S = 10.0
-CLIENT_KEEPALIVE_S = 30.0
-"""Idle connections are closed by the client after this time: well before a server of ours does, so that no request
-is ever written to a connection that its server is closing."""
-SERVER_KEEPALIVE_S = 75.0
+class Transport(Protocol):
+    """What requests travel by: one attempt each, raising `RequestError`s."""
 
-REFUSED_STATUSES = frozenset({429, 503})
-"""Statuses by which a server says that it did not process the request."""
+    async def send(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+    ) -> HttpResponse: ...
+
+    def stream(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+    ) -> AbstractAsyncContextManager[ByteStream]: ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -49,86 +52,12 @@ class RetryPolicy:
 NO_RETRY = RetryPolicy(max_attempts=1)
 
 
-class _Content:
-    """`response.content.read()`, as users of aiohttp write it."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def read(self) -> bytes:
-        return self._body
-
-
-@dataclass(frozen=True)
-class HttpResponse:
-    """A complete answer: status, headers and the whole body. A status of 400 or above does not raise by itself."""
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    """Keys in lower case."""
-    body: bytes
-    cookies: dict[str, str] = field(default_factory=dict)
-    """What the server asked to keep, by name."""
-
-    @property
-    def ok(self) -> bool:
-        return self.status < 400
-
-    @property
-    def content(self) -> _Content:
-        return _Content(self.body)
-
-    @property
-    def text(self) -> str:
-        """The body as text; bytes that are no UTF-8 become U+FFFD."""
-        return self.body.decode("utf-8", errors="replace")
-
-    def parse(self) -> Any:
-        """The body as JSON. Raises `BadBody` where it is none."""
-        try:
-            return orjson.loads(self.body)
-        except orjson.JSONDecodeError as error:
-            raise BadBody(
-                f"the answer is no JSON ({error}): {self.text[:200]!r}",
-                url=self.url,
-                delivered=True,
-                status=self.status,
-                body=self.body,
-            ) from error
-
-    async def json(self) -> Any:
-        return self.parse()
-
-    async def read(self) -> bytes:
-        return self.body
-
-    def raise_for_status(self) -> None:
-        """Raise `BadStatus` for a status of 400 or above."""
-        if not self.ok:
-            raise BadStatus(
-                f"HTTP {self.status}: {self.text[:500]}",
-                url=self.url,
-                delivered=self.status not in REFUSED_STATUSES,
-                status=self.status,
-                body=self.body,
-            )
-
-
-class ByteStream(Protocol):
-    """A body that arrives in pieces."""
-
-    status: int
-    headers: Mapping[str, str]
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-
-
 class HttpClient:
     """One pool of connections for everything in a process. How many there are at a time is the caller's to bound."""
 
-    def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+    def __init__(self, transport: Transport | None = None) -> None:
+        """`transport`: what requests travel by; None: sockets."""
+        self._transport = transport
 
     async def request(
         self,
@@ -151,6 +80,7 @@ class HttpClient:
         sent.update(headers or {})
         if cookies:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        transport = self._transport or self._open()
         payload = to_json(json) if json is not None else body
         started = time.monotonic()
         give_up_at = started + min(timeout_s, retry.max_elapsed_s) if retry.max_attempts > 1 else 0.0
@@ -158,7 +88,7 @@ class HttpClient:
         while True:
             attempt += 1
             try:
-                response = await self._send(method, url, payload, sent, timeout_s - (time.monotonic() - started))
+                response = await transport.send(method, url, payload, sent, timeout_s - (time.monotonic() - started))
             except RequestError as error:
                 error.attempts = attempt
                 wait_s = retry.delay_s(attempt, None)
@@ -172,22 +102,6 @@ class HttpClient:
                     return response
             await asyncio.sleep(wait_s)
 
-    async def _send(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
-    ) -> HttpResponse:
-        """One attempt."""
-        async with _as_request_errors(url, timeout_s):
-            session = self._session or self._open()
-            timeout = _client_timeout(timeout_s)
-            async with session.request(
-                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as answer:
-                received = {key.lower(): value for key, value in answer.headers.items()}
-                cookies: dict[str, str] = {}
-                if "set-cookie" in received:
-                    cookies = parse_set_cookies(answer.headers.getall("Set-Cookie"))
-                return HttpResponse(url, answer.status, received, await answer.read(), cookies)
-
     @asynccontextmanager
     async def stream(
         self,
@@ -199,38 +113,22 @@ class HttpClient:
         timeout_s: float = 600.0,
     ) -> AsyncIterator[ByteStream]:
         """Send one request and hand over the answer's body as it arrives. Never sent again."""
-        async with _as_request_errors(url, timeout_s):
-            session = self._session or self._open()
-            timeout = _client_timeout(timeout_s)
-            async with session.request(
-                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as answer:
-                yield _AiohttpStream(answer)
+        transport = self._transport or self._open()
+        async with transport.stream(method, url, body, headers or {}, timeout_s) as answer:
+            yield answer
 
-    def _open(self) -> aiohttp.ClientSession:
-        # Imported here: it costs 90 ms, and a server that calls nobody never needs it.
-        import aiohttp
+    def _open(self) -> Transport:
+        # Imported here: a server that calls nobody never needs it.
+        from nemo_gym.serving.aiohttp_transport import AiohttpTransport
 
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=CLIENT_KEEPALIVE_S)
-        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        return self._session
+        self._transport = AiohttpTransport()
+        return self._transport
 
     async def close(self) -> None:
         """Close all connections. The client may be used again afterwards."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-
-class _AiohttpStream:
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self._answer = answer
-        self.status = answer.status
-        self.headers: Mapping[str, str] = {key.lower(): value for key, value in answer.headers.items()}
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._answer.content.iter_any():
-            yield chunk
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
 
 
 def to_json(value: object) -> bytes:
@@ -240,44 +138,12 @@ def to_json(value: object) -> bytes:
     return orjson.dumps(value, default=_jsonable)
 
 
-def parse_set_cookies(headers: list[str]) -> dict[str, str]:
-    """Name and value of each `Set-Cookie` header; attributes are dropped, since cookies here never leave a rollout."""
-    pairs = (header.split(";", 1)[0].partition("=") for header in headers)
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
 def _jsonable(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _client_timeout(timeout_s: float) -> aiohttp.ClientTimeout:
-    import aiohttp
-
-    return aiohttp.ClientTimeout(total=max(timeout_s, 0.001), sock_connect=CONNECT_TIMEOUT_S)
-
-
-@asynccontextmanager
-async def _as_request_errors(url: str, timeout_s: float) -> AsyncIterator[None]:
-    """Say what aiohttp reports in our own error types: was the request delivered or not?"""
-    import aiohttp
-
-    try:
-        yield
-    except aiohttp.ConnectionTimeoutError as error:
-        raise Unreachable(f"no connection within {CONNECT_TIMEOUT_S:g} s", url=url, delivered=False) from error
-    except aiohttp.ClientConnectorError as error:
-        raise Unreachable(f"cannot connect: {error}", url=url, delivered=False) from error
-    except TimeoutError as error:
-        raise DeadlineExceeded(f"no complete answer within {timeout_s:.3g} s", url=url, delivered=True) from error
-    except aiohttp.InvalidURL as error:
-        raise RequestError(f"not a URL: {error}", url=url, delivered=False) from error
-    except (aiohttp.ClientError, OSError) as error:
-        what = str(error) or type(error).__name__
-        raise ConnectionLost(f"the connection broke: {what}", url=url, delivered=True) from error
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

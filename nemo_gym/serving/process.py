@@ -16,8 +16,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from nemo_gym.errors import LaunchError
-from nemo_gym.serving.http import SERVER_KEEPALIVE_S
 from nemo_gym.serving.spec import ServerSpec
+
+KEEPALIVE_S = 75
+"""Idle connections are closed after this time: well after any client of ours has closed them itself."""
 
 FDS_VARIABLE = "NEMO_GYM_SERVER_FDS"
 """Environment variable that names the inherited file descriptors: `listen=5,spec=6,status=7`."""
@@ -61,12 +63,13 @@ async def serve(app: ASGIApp, listen: socket.socket, *, on_ready: Callable[[], N
         ws="none",
         lifespan="on",
         access_log=False,
+        proxy_headers=False,
         log_config=None,
         log_level="warning",
         server_header=False,
         date_header=False,
         backlog=8192,
-        timeout_keep_alive=int(SERVER_KEEPALIVE_S),
+        timeout_keep_alive=KEEPALIVE_S,
         timeout_graceful_shutdown=5,
     )
     server = _AnnouncingServer(config, on_ready, handles_signals)

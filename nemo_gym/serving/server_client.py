@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from nemo_gym.config.nearest import suggestion
 from nemo_gym.errors import ConfigError, ConfigProblem
-from nemo_gym.serving.http import NO_RETRY, HttpClient, HttpResponse, RetryPolicy
+from nemo_gym.serving.http import NO_RETRY, HttpClient, RetryPolicy
+from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.serving.sessions import SESSION_HEADER, session_cookie_name, worker_of
 from nemo_gym.serving.spec import ServerAddress
 

@@ -23,6 +23,7 @@ from nemo_gym.schemas.responses import ResponseCreateParams
 from nemo_gym.schemas.rollout import ROLLOUT_ID, FailureClass, RolloutFailure
 from nemo_gym.serving.cancellation import until_disconnected
 from nemo_gym.serving.http import RetryPolicy, to_json
+from nemo_gym.serving.json_route import json_body
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class SimpleAgent(SimpleResponsesAPIAgent):
     config: SimpleAgentConfig
 
     async def run(self, request: Request, body: BaseRunRequest) -> dict[str, Any]:
-        row = await request.json()
+        row = json_body(request)
         episode = self._episode(row["responses_create_params"], row.get(ROLLOUT_ID) or uuid.uuid4().hex)
         try:
             return await until_disconnected(request, run_rollout(row, episode))
@@ -64,7 +65,7 @@ class SimpleAgent(SimpleResponsesAPIAgent):
             return failed_rollout(row, episode, failure)
 
     async def responses(self, request: Request, body: ResponseCreateParams) -> Response:
-        params = await request.json()
+        params = json_body(request)
         episode = self._episode(params, uuid.uuid4().hex, cookies=request.cookies)
         try:
             answer = await until_disconnected(request, episode.play())
