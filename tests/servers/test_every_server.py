@@ -1,0 +1,23 @@
+"""Every resources server here passes the environment checker, warnings included."""
+
+from pathlib import Path
+
+import pytest
+
+from nemo_gym.env_checker import examine_environment
+
+SERVERS = sorted(path.parent for path in (Path(__file__).parents[2] / "resources_servers").glob("*/app.py"))
+
+
+@pytest.mark.parametrize("folder", SERVERS, ids=lambda folder: str(folder.name))
+def test_the_server_passes_the_environment_checker(folder: Path) -> None:
+    assert examine_environment(folder).problems == []
+
+
+@pytest.mark.parametrize("folder", SERVERS, ids=lambda folder: str(folder.name))
+def test_the_reference_policies_are_ordered_and_the_readme_states_their_rewards(folder: Path) -> None:
+    means = examine_environment(folder).mean_rewards
+    assert means["oracle"] > means["random"] > means["malformed"]
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    for policy, mean in means.items():
+        assert f"| `{policy}` | {mean:.3f} |" in readme, f"the README's table should say {policy}: {mean:.3f}"
