@@ -45,9 +45,7 @@ class CollectedMetrics:
     """What the user should know about them: which are not the agent's own."""
 
 
-async def collect_metrics(
-    client: ServerClient, results: Iterable[bytes], *, timeout_s: float = AGGREGATE_TIMEOUT_S
-) -> CollectedMetrics:
+async def collect_metrics(client: ServerClient, results: Iterable[bytes], *, timeout_s: float) -> CollectedMetrics:
     """Metrics of the result lines, for each agent those that its `POST /aggregate_metrics` answers.
 
     The agent is sent the results without their long fields (the request, the output items, the turns). If it does not

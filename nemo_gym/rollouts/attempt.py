@@ -20,7 +20,8 @@ from nemo_gym.schemas.rollout import (
     FailureClass,
     RolloutFailure,
 )
-from nemo_gym.serving.http import HttpResponse, RetryPolicy
+from nemo_gym.serving.http import RetryPolicy
+from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.serving.server_client import ServerClient
 
 Result = dict[str, Any]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from nemo_gym.rollouts.agent_metrics import CollectedMetrics, collect_metrics
+from nemo_gym.rollouts.agent_metrics import AGGREGATE_TIMEOUT_S, CollectedMetrics, collect_metrics
 from nemo_gym.rollouts.files import CollectionFiles, write_whole
 from nemo_gym.rollouts.plan import Plan, PlanOptions, write_plan
 from nemo_gym.rollouts.record import CollectionRecord
@@ -23,6 +23,8 @@ from nemo_gym.serving.server_client import ServerClient
 AGENTS = "responses_api_agents"
 SYNC_EVERY_S = 5.0
 """Results older than this survive a power cut. A killed process loses none that were written."""
+INTERRUPTED_METRICS_TIMEOUT_S = 10.0
+"""So long an agent may take over its metrics once someone has pressed Ctrl-C."""
 DEFAULT_MAX_ATTEMPTS = 3
 
 
@@ -74,7 +76,8 @@ async def collect(
         await _run(client, store, options, stop, on_progress or _ignore)
         store.sync()
         tally = store.tally
-        metrics = await collect_metrics(client, store.results())
+        wait_s = INTERRUPTED_METRICS_TIMEOUT_S if stop.asked else AGGREGATE_TIMEOUT_S
+        metrics = await collect_metrics(client, store.results(), timeout_s=wait_s)
         entries = [entry.model_dump() for entry in metrics.entries]
         write_whole(files.metrics, orjson.dumps(entries, option=orjson.OPT_INDENT_2) + b"\n")
     return Collected(files, tally, metrics, interrupted=stop.asked and tally.not_run > 0)

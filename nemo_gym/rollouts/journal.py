@@ -12,7 +12,7 @@ from typing import Self
 
 import orjson
 
-from nemo_gym.errors import DataError
+from nemo_gym.errors import DataError, NemoGymError
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Journal:
     def append(self, line: bytes) -> None:
         """Append one line, given without its line end.
 
-        Raises `DataError` where it cannot be written (the disk is full, for example); the file is then as it was.
+        Raises `NemoGymError` where it cannot be written (the disk is full, for example); the file is then as it was.
         """
         data = line + b"\n"
         before = self._size
@@ -56,8 +56,8 @@ class Journal:
                 data = data[os.write(self._fd, data) :]
         except OSError as error:
             os.ftruncate(self._fd, before)
-            raise DataError(
-                str(self.path), None, f"cannot be written ({error.strerror}); mend that, then +resume_from_cache=true"
+            raise NemoGymError(
+                f"{self.path}: cannot be written ({error.strerror}); mend that, then +resume_from_cache=true"
             ) from error
         self._size = before + len(line) + 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -54,14 +54,14 @@ class Plan:
         """(task index, rollout index) of a place."""
         return divmod(position, self.num_repeats)
 
-    def rows(self, skip: Collection[int] | bytearray = ()) -> Iterator[tuple[int, TaskRow]]:
-        """(place, row) one by one, read as they are asked for. `skip` holds a true value at each place to leave out.
+    def rows(self, skip: Sequence[int] = ()) -> Iterator[tuple[int, TaskRow]]:
+        """(place, row) one by one, read as they are asked for. `skip` is 1 at each place to leave out.
 
         Raises `DataError` if the file is not what was written.
         """
         place = -1
         for place, line in enumerate(read_lines(self.path)):
-            if place < len(skip) and skip[place]:  # type: ignore[index]
+            if place < len(skip) and skip[place]:
                 continue
             row = parse_row(self.path, line)
             if (row.get(TASK_INDEX), row.get(ROLLOUT_INDEX)) != self.key(place):

@@ -110,7 +110,7 @@ class RolloutStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(tidy=kind is None)
 
     def rows_to_run(self) -> Iterator[TaskRow]:
         """Rows without a result that may still be tried, in order, read as they are asked for."""
@@ -143,11 +143,11 @@ class RolloutStore:
         self._results.sync()
         self._failures.sync()
 
-    def close(self) -> None:
-        """Leave one line per failed rollout in the failures file, and free the lock. Harmless to repeat."""
-        if self._started:
+    def close(self, *, tidy: bool = True) -> None:
+        """Free the lock; if `tidy`, leave one line per failed rollout in the failures file. Harmless to repeat."""
+        if self._started and tidy:
             self._drop_stale_failures()
-            self._started = False
+        self._started = False
         self._failures.close()
         self._results.close()
 

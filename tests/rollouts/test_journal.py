@@ -87,12 +87,12 @@ def test_keep_leaves_only_the_lines_named_and_appends_after_them(tmp_path: Path)
 def test_a_line_that_does_not_fit_is_a_clear_error_and_leaves_nothing_torn(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     script = (
-        "import pathlib, resource, sys; from nemo_gym.errors import DataError;"
+        "import pathlib, resource, sys; from nemo_gym.errors import NemoGymError;"
         "from nemo_gym.rollouts.journal import Journal;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); journal = Journal(pathlib.Path(sys.argv[1]));"
         "journal.append(b'{}')\n"
         "try: journal.append(b'x' * 200)\n"
-        "except DataError as error: print(error)"
+        "except NemoGymError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
     assert "cannot be written (File too large)" in done.stdout

@@ -1,0 +1,90 @@
+"""What the progress display and the summary say."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from nemo_gym.rollouts.agent_metrics import AgentMetrics, CollectedMetrics
+from nemo_gym.rollouts.collection import Collected
+from nemo_gym.rollouts.files import CollectionFiles
+from nemo_gym.rollouts.progress import ProgressDisplay
+from nemo_gym.rollouts.summary import failure_examples, print_summary
+from nemo_gym.rollouts.tally import Tally
+
+
+def tally() -> Tally:
+    stands = Tally(20, completed=10, reward_sum=7.5)
+    stands.failed.update(["timeout", "model_error", "model_error"])
+    return stands
+
+
+def test_the_tally_adds_up_and_names_the_failures() -> None:
+    assert str(tally()) == "requested 20 = completed 10 + failed 3 (model_error 2, timeout 1) + not run 7"
+    assert str(Tally(2, completed=2)) == "requested 2 = completed 2 + failed 0"
+    assert Tally(2).mean_reward is None
+
+
+def test_the_line_tells_count_speed_reward_failures_and_time_left() -> None:
+    display = ProgressDisplay(Console(file=io.StringIO()))
+    assert display.line() == "reading the task file"
+    stands = Tally(20)
+    display.update(stands)
+    stands.completed, stands.reward_sum = 10, 7.5
+    stands.failed.update(["timeout"])
+    count, speed, reward, failed, left = display.line().split(" · ")
+    assert (count, reward, failed) == ("11/20", "mean reward 0.750", "failed timeout 1")
+    assert speed.endswith("/s")
+    assert left.endswith(" left")
+
+
+def test_rollouts_of_an_earlier_run_do_not_count_for_the_speed() -> None:
+    display = ProgressDisplay(Console(file=io.StringIO()))
+    display.update(Tally(20, completed=10))
+    assert "· 0.0/s" in display.line()
+    assert "left" not in display.line()
+
+
+def test_off_a_terminal_the_last_line_is_printed_plainly() -> None:
+    written = io.StringIO()
+    with ProgressDisplay(Console(file=written)) as display:
+        display.update(tally())
+    assert written.getvalue().startswith("13/20 · ")
+    assert "\x1b" not in written.getvalue()
+
+
+def test_on_a_terminal_a_bar_is_drawn() -> None:
+    written = io.StringIO()
+    with ProgressDisplay(Console(file=written, force_terminal=True, width=120)) as display:
+        display.update(tally())
+    assert "━" in written.getvalue()
+    assert "mean reward 0.750" in written.getvalue()
+
+
+def test_the_summary_shows_metrics_failures_sum_and_files(tmp_path: Path) -> None:
+    files = CollectionFiles(tmp_path / "out.jsonl")
+    lines = [
+        {"_ng_failure_class": name, "_ng_failure": {"stage": "model", "server": "policy_model", "message": "it\nbroke"}}
+        for name in ("model_error", "model_error", "timeout")
+    ]
+    files.failures.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    entry = AgentMetrics(
+        agent_ref={"name": "tiny_agent"},
+        agent_metrics={},
+        key_metrics={"mean/reward": 0.75, "pass@1[avg-of-2]/reward": 75.0},
+        group_level_metrics=[],
+    )
+    written = io.StringIO()
+    collected = Collected(files, tally(), CollectedMetrics([entry], ["a note"]), interrupted=False)
+    print_summary(collected, Console(file=written, width=120))
+    shown = written.getvalue()
+    for part in ("tiny_agent", "mean/reward", "pass@1[avg-of-2]/reward", "a note", "it broke", str(tally())):
+        assert part in shown
+    assert str(files.results) in shown
+    assert [(each.failure_class, each.count) for each in failure_examples(files.failures)] == [
+        ("model_error", 2),
+        ("timeout", 1),
+    ]
