@@ -75,7 +75,8 @@ class ProgressDisplay:
             return
         while not self._ended.wait(LINE_EVERY_S):
             self._print_line()
-        self._print_line()
+        if self._tally is not None:
+            self._print_line()
 
     def _print_line(self) -> None:
         self._console.print(self.line(), highlight=False, soft_wrap=True)
