@@ -14,6 +14,7 @@ from nemo_gym.config.instance import SERVER_TYPES
 from nemo_gym.config.key_path import KeyPath
 from nemo_gym.config.nearest import nearest, suggestion
 from nemo_gym.config.overrides import COMMAND_LINE
+from nemo_gym.config.shown import shown
 from nemo_gym.config.tree import ConfigTree
 
 PLAIN_KEYS = ("config_paths", "head_server", "default_host", "port_range_low", "port_range_high")
@@ -113,10 +114,14 @@ class _Search:
         """Report two server types or implementations: in one file, or by two files that use one name."""
         here, there = self.tree.origin(second), self.tree.origin(first)
         if here == there:
-            self.findings.add(second, f"`{name}` has a second {what} beside `{first[-1]}`; an instance has exactly one")
+            self.findings.add(
+                second, f"`{shown(name)}` has a second {what} beside `{shown(first[-1])}`; an instance has exactly one"
+            )
             return
         defined_as = "/".join(str(part) for part in first[1:])
-        message = f"`{name}` is already defined in {there} as `{defined_as}`; give one of the two another name"
+        message = (
+            f"`{shown(name)}` is already defined in {there} as `{shown(defined_as)}`; give one of the two another name"
+        )
         self.findings.add(second, message)
 
     def _near_instance(self, name: str, value: dict[str, Any]) -> None:
@@ -134,7 +139,9 @@ class _Search:
                 self._ill_formed(name, (name, key), message)
             elif "entrypoint" in child:
                 types = ", ".join(f"`{server_type}`" for server_type in SERVER_TYPES)
-                self._ill_formed(name, (name, key), f"one of {types} is missing between `{name}` and `{key}`")
+                self._ill_formed(
+                    name, (name, key), f"one of {types} is missing between `{shown(name)}` and `{shown(key)}`"
+                )
 
     def _ill_formed(self, name: str, path: KeyPath, message: str) -> None:
         self.found.server_types[name] = None

@@ -15,6 +15,7 @@ from nemo_gym.config.overrides import COMMAND_LINE, Action, Override, parse_over
 from nemo_gym.config.preflight import preflight
 from nemo_gym.config.references import POLICY_CONFIGS
 from nemo_gym.config.resolve import resolve
+from nemo_gym.config.shown import shown
 from nemo_gym.config.tree import ConfigTree
 from nemo_gym.config.yaml_file import read_yaml
 from nemo_gym.errors import ConfigError, ConfigProblem
@@ -67,8 +68,9 @@ def load_config(
         if problem is not None and layers.is_complete:
             problems.append(problem)
     findings = Findings(tree, is_complete=layers.is_complete)
-    for path in unreadable:  # what refers to these keys is not wrong for that
-        tree.apply(Override(Action.SET, path, None, ""))
+    for path in unreadable:  # what refers to a key that was meant to be set is not wrong for that
+        if not tree.holds(path):
+            tree.apply(Override(Action.SET, path, None, ""))
         findings.silence(path)
 
     values = resolve(tree, findings)
@@ -149,4 +151,4 @@ class _Layers:
         same_name = [each for each in known if Path(each).name in {Path(name).name, f"{Path(name).name}.yaml"}]
         best = nearest(name, same_name, cutoff=0.0) or nearest(name, known)
         advice = f"; did you mean `{best}`?" if best else ""
-        return f"there is no file `{name}`, here or in the install{advice}"
+        return f"there is no file `{shown(name)}`, here or in the install{advice}"

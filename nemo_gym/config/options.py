@@ -15,6 +15,7 @@ from nemo_gym.config.key_path import dotted
 from nemo_gym.config.nearest import suggestion
 from nemo_gym.config.overrides import COMMAND_LINE, GRAMMAR, Action, Override, parse_overrides
 from nemo_gym.config.secrets import is_secret_key
+from nemo_gym.config.shown import shown
 from nemo_gym.config.tree import ConfigTree
 from nemo_gym.errors import ConfigError, ConfigProblem
 
@@ -99,8 +100,8 @@ def _explain(error: ValidationError, model: type[OptionsModel], command: str) ->
         if each["type"] == "missing":
             message = f"is required by {command}: add `+{key}=…`"
         elif field is not None and len(path) == 1 and each["type"] != "value_error":
-            shown = "" if is_secret_key(key) else f", not `{each['input']}`"
-            message = f"must be {_type_text(field.annotation)}{_bounds(each)}{shown}"
+            instead = "" if is_secret_key(key) else f", not `{shown(each['input'])}`"
+            message = f"must be {_type_text(field.annotation)}{_bounds(each)}{instead}"
         else:
             message = str(each["msg"]).removeprefix("Value error, ")
         problems.setdefault(key, ConfigProblem(COMMAND_LINE, key, message))

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType, QuotedString
 from hydra.errors import HydraException
 
+from nemo_gym.config.shown import shown
 from nemo_gym.errors import ConfigProblem
 
 COMMAND_LINE = "command line"
@@ -66,7 +67,7 @@ def parse_overrides(argv: Sequence[str]) -> tuple[list[Override], list[ConfigPro
 
 def _parse(parser: OverridesParser, argument: str) -> Override | ConfigProblem:
     key, equals, text = argument.partition("=")
-    name = _one_line(key.lstrip("+~"))
+    name = shown(key.lstrip("+~"))
     shape_problem = _shape_problem(argument, key, equals)
     if shape_problem is not None:
         return ConfigProblem(COMMAND_LINE, "" if argument.startswith("-") or not equals else name, shape_problem)
@@ -95,14 +96,13 @@ def _shape_problem(argument: str, key: str, equals: str) -> str | None:
     if argument.startswith("-"):
         option = key.lstrip("-").replace("-", "_")
         example = f"+{option}=…" if option.isidentifier() else "+key=…"
-        return f"`{_one_line(key)}` is no option: write `{example}` (one `+`, no dashes)"
+        return f"`{shown(key)}` is no option: write `{example}` (one `+`, no dashes)"
     if not equals and not key.startswith("~"):
-        shown = _one_line(key)
-        return f"`{shown}` sets nothing: {GRAMMAR}"
+        return f"`{shown(key)}` sets nothing: {GRAMMAR}"
     if not name.strip():
         return f"a key is missing before `=`: {GRAMMAR}" if equals else f"a key is missing after `~`: {GRAMMAR}"
     if key[: len(key) - len(name)] not in {"", "+", "++", "~"}:
-        return f"`{_one_line(key)}` starts with more signs than there are: {GRAMMAR}"
+        return f"`{shown(key)}` starts with more signs than there are: {GRAMMAR}"
     for sign, meaning in (("/", "config groups"), ("@", "packages"), ("[", "indices in brackets"), (":", "colons")):
         if sign in name:
             return f"there are no {meaning} in keys; separate the parts of a key by dots, as in `a.b.0.c`"
@@ -124,13 +124,6 @@ def _value_problem(name: str, text: str, error: Exception) -> str:
     signs = [sign for sign in _NEEDS_QUOTES if sign in text]
     reason = f"the value holds `{signs[0]}`" if signs else "the value has signs that mean something in this grammar"
     return f"{reason}: put quotes inside the shell's own, \"+{name}='…'\""
-
-
-def _one_line(key: str) -> str:
-    """A key as it can be shown, whatever was typed."""
-    printable = "".join(character if character.isprintable() else " " for character in key)
-    text = " ".join(printable.split())
-    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _json_container(text: str) -> dict[str, Any] | list[Any] | None:

@@ -18,9 +18,14 @@ def find_file(path: str, cwd: Path) -> Path | None:
     """The existing file that `path` means, absolute; None if there is none."""
     for root in roots(cwd):
         candidate = root / Path(path).expanduser()
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate.resolve()
     return None
+
+
+def has_file(folder: Path, name: str) -> bool:
+    """Whether the folder holds a file of this name."""
+    return _is_file(folder / name)
 
 
 def find_implementation(server_type: str, implementation: str, entrypoint: str, cwd: Path) -> Path | None:
@@ -30,9 +35,9 @@ def find_implementation(server_type: str, implementation: str, entrypoint: str, 
     installed implementation.
     """
     folders = [root / server_type / implementation for root in roots(cwd)]
-    existing = [folder.resolve() for folder in folders if folder.is_dir()]
+    existing = [folder.resolve() for folder in folders if _is_dir(folder)]
     for folder in existing:
-        if (folder / entrypoint).is_file():
+        if _is_file(folder / entrypoint):
             return folder
     return existing[0] if existing else None
 
@@ -56,3 +61,17 @@ def config_files(cwd: Path) -> list[str]:
     for pattern in ("*.yaml", "*.yml", "configs/*.yaml"):
         found.update(path.relative_to(cwd).as_posix() for path in cwd.glob(pattern))
     return sorted(found)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long to be one
+        return False
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

@@ -14,6 +14,7 @@ from nemo_gym.config.key_path import KeyPath
 from nemo_gym.config.nearest import nearest, suggestion
 from nemo_gym.config.overrides import COMMAND_LINE
 from nemo_gym.config.references import check_references
+from nemo_gym.config.shown import shown
 from nemo_gym.config.tree import ConfigTree
 
 DOMAINS = (
@@ -103,7 +104,7 @@ class _Checks:
             wanted = f"{block.server_type}/{block.implementation}"
             self.findings.add(block.path, f"there is no folder `{wanted}`, here or in the install; {advice}")
             return self.cwd / block.server_type / block.implementation
-        if not (folder / entrypoint).is_file():
+        if not places.has_file(folder, entrypoint):
             advice = suggestion(entrypoint, (file.name for file in folder.glob("*.py")), kind="Python files there")
             self.findings.add((*block.path, "entrypoint"), f"there is no `{entrypoint}` in {folder}; {advice}")
         return folder
@@ -114,14 +115,14 @@ class _Checks:
             return 1
         number = _whole_number(value)
         if number is None or number < 1:
-            self.findings.add((*block.path, "num_workers"), f"must be a whole number of at least 1, not `{value}`")
+            self.findings.add((*block.path, "num_workers"), f"must be a number of at least 1, not `{shown(value)}`")
             return 1
         return number
 
     def host(self, path: KeyPath, value: object) -> str | None:
         if value is None or (isinstance(value, str) and value and "/" not in value):
             return value
-        self.findings.add(path, f"must be a host name or address without `http://`, as in `127.0.0.1`, not `{value}`")
+        self.findings.add(path, f"must be a name or address like `127.0.0.1`, without `http://`, not `{shown(value)}`")
         return None
 
     def port(self, path: KeyPath, value: object) -> int | None:
@@ -129,14 +130,16 @@ class _Checks:
             return None
         port = _whole_number(value)
         if port is None or not 1 <= port <= 65535:
-            self.findings.add(path, f"must be a number from 1 to 65535, not `{value}`; leave it out for a free port")
+            self.findings.add(
+                path, f"must be a number from 1 to 65535, not `{shown(value)}`; leave it out for a free port"
+            )
             return None
         return port
 
     def domain(self, block: Block) -> None:
         domain = block.settings.get("domain")
         if domain is not None and block.server_type == "resources_servers" and domain not in DOMAINS:
-            message = f"`{domain}` is no domain; {suggestion(str(domain), DOMAINS, kind='domains')}"
+            message = f"`{shown(domain)}` is no domain; {suggestion(str(domain), DOMAINS, kind='domains')}"
             self.findings.add((*block.path, "domain"), message)
 
     def datasets(self, block: Block) -> None:
@@ -155,7 +158,7 @@ class _Checks:
             kind = dataset.get("type")
             if kind not in DATASET_TYPES:
                 advice = suggestion(str(kind or ""), DATASET_TYPES, kind="types")
-                self.findings.add((*here, "type"), f"`{kind}` is no type of dataset; {advice}")
+                self.findings.add((*here, "type"), f"`{shown(kind)}` is no type of dataset; {advice}")
             # Other types are downloaded or prepared later; the example belongs to the environment itself.
             if kind == "example":
                 self.example_file((*here, "jsonl_fpath"), dataset.get("jsonl_fpath"))
@@ -167,7 +170,7 @@ class _Checks:
             folders = [(root / file).parent for root in places.roots(self.cwd)]
             siblings = [str(Path(file).with_name(each.name)) for folder in folders for each in folder.glob("*.jsonl")]
             advice = f"; did you mean `{best}`?" if (best := nearest(file, siblings)) else ""
-            self.findings.add(path, f"there is no file `{file}`, here or in the install{advice}")
+            self.findings.add(path, f"there is no file `{shown(file)}`, here or in the install{advice}")
 
     def distinct_ports(self, instances: Mapping[str, ServerInstance], head_port: int | None) -> None:
         owners = {head_port: "the head server"} if head_port is not None else {}

@@ -12,6 +12,7 @@ from nemo_gym.config.findings import Findings
 from nemo_gym.config.instance import SERVER_TYPES
 from nemo_gym.config.key_path import KeyPath
 from nemo_gym.config.nearest import nearest, suggestion
+from nemo_gym.config.shown import shown
 
 REFERENCE_KEYS = {
     "resources_server": "resources_servers",
@@ -68,14 +69,14 @@ def _check_type(reference: Reference, declared: Declarations, findings: Findings
 def _explain_unknown(server_type: str, name: str, declared: Declarations, cwd: Path) -> str:
     same_type = declared.names(server_type)
     if best := nearest(name, same_type, cutoff=0.75):
-        return f"there is no instance `{name}`; did you mean `{best}`?"
+        return f"there is no instance `{shown(name)}`; did you mean `{best}`?"
     if name == POLICY_MODEL and server_type == "responses_api_models":
         endpoint, scripted = POLICY_CONFIGS
         return f"nothing defines `{name}`; add {endpoint} (any OpenAI endpoint) or {scripted} (no key) to config_paths"
     config = f"{server_type}/{name}/configs/{name}.yaml"
     if places.find_file(config, cwd) is not None:
-        return f"nothing defines `{name}`; add {config} to config_paths"
-    return f"there is no instance `{name}`; {suggestion(name, same_type, kind=f'instances of {server_type}')}"
+        return f"nothing defines `{shown(name)}`; add {config} to config_paths"
+    return f"there is no instance `{shown(name)}`; {suggestion(name, same_type, kind=f'instances of {server_type}')}"
 
 
 def references_in(value: object, path: KeyPath) -> Iterator[Reference]:
@@ -89,7 +90,7 @@ def references_in(value: object, path: KeyPath) -> Iterator[Reference]:
         here = (*path, key)
         expected = REFERENCE_KEYS.get(key)
         if expected is not None and child is not None and not isinstance(child, dict | list):
-            yield _wrong(here, f"must be a reference: `{key}: {{type: {expected}, name: {child}}}`")
+            yield _wrong(here, f"must be a reference: `{key}: {{type: {expected}, name: {shown(child)}}}`")
         elif isinstance(child, dict) and _looks_like_reference(child, is_expected=expected is not None):
             yield _reference(child, here, expected)
         else:
@@ -109,7 +110,7 @@ def _reference(value: dict[str, object], path: KeyPath, expected: str | None) ->
         if kind is None:
             return _wrong((*path, "type"), f"is missing; write `type: {expected}`")
         return _wrong(
-            (*path, "type"), f"`{kind}` is no server type; {suggestion(str(kind), SERVER_TYPES, kind='types')}"
+            (*path, "type"), f"`{shown(kind)}` is no server type; {suggestion(str(kind), SERVER_TYPES, kind='types')}"
         )
     if not isinstance(name, str) or not name:
         return _wrong((*path, "name"), "is missing: the name of an instance, a text")

@@ -18,6 +18,7 @@ from nemo_gym.config.findings import Findings
 from nemo_gym.config.key_path import KeyPath, dotted
 from nemo_gym.config.nearest import nearest, suggestion
 from nemo_gym.config.secrets import is_secret_key
+from nemo_gym.config.shown import shown
 from nemo_gym.config.tree import ConfigTree
 
 _RESOLVERS = ("oc.env", "oc.decode", "oc.select", "oc.create", "oc.dict.keys", "oc.dict.values", "oc.deprecated")
@@ -50,8 +51,8 @@ class _Resolver:
             try:
                 OmegaConf.create([value])
             except GrammarParseError:
-                shown = "" if is_secret_key(str(path[-1])) else f" in `{value}`"
-                self.findings.add(path, f"broken reference{shown}: write `${{key}}` or `${{oc.env:NAME,default}}`")
+                where = "" if is_secret_key(str(path[-1])) else f" in `{shown(value)}`"
+                self.findings.add(path, f"broken reference{where}: write `${{key}}` or `${{oc.env:NAME,default}}`")
                 return None
         return value
 
@@ -96,13 +97,13 @@ class _Resolver:
             return f"the environment variable {name} is not set; set it, or give a default: ${{oc.env:{name},…}}"
         if isinstance(error, UnsupportedInterpolationType):
             name = text.rsplit(" ", 1)[-1]
-            return f"there is no resolver `{name}`; {suggestion(name, _RESOLVERS, kind='resolvers')}"
-        return f"cannot be resolved: {text}"
+            return f"there is no resolver `{shown(name)}`; {suggestion(name, _RESOLVERS, kind='resolvers')}"
+        return f"cannot be resolved: {shown(text)}"
 
     def _explain_missing_key(self, key: str) -> str:
         best = nearest(key, _value_keys(self.tree.values, ()), cutoff=0.8)
         hint = f"did you mean `{best}`?" if best else _how_to_set(key)
-        return f"refers to `{key}`, which is not set: {hint}"
+        return f"refers to `{shown(key)}`, which is not set: {hint}"
 
 
 def _value_keys(value: Any, path: KeyPath) -> list[str]:

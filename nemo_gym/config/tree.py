@@ -9,6 +9,7 @@ from typing import Any
 from nemo_gym.config.key_path import KeyPath, dotted
 from nemo_gym.config.nearest import nearest, suggestion
 from nemo_gym.config.overrides import COMMAND_LINE, Action, Override
+from nemo_gym.config.shown import shown
 from nemo_gym.errors import ConfigProblem
 
 MISSING = "???"
@@ -37,6 +38,13 @@ class ConfigTree:
                 return source
         return COMMAND_LINE
 
+    def holds(self, path: tuple[str, ...]) -> bool:
+        """Whether there is such a key."""
+        value: Any = self.values
+        for part in path:
+            value = _get(value, part) if isinstance(value, dict | list) else _ABSENT
+        return value is not _ABSENT
+
     def apply(self, override: Override) -> ConfigProblem | None:
         """Do what an override says; a problem where its key is not there, or cannot be."""
         parent: dict[str, Any] | list[Any] = self.values
@@ -48,7 +56,7 @@ class ConfigTree:
                 child = self._put(parent, override.path[:depth], part, {}, COMMAND_LINE)
             elif isinstance(child, str) and "${" in child:
                 section = ".".join(override.path[: depth + 1])
-                message = f"`{section}` is the reference `{child}`; set the key there, or `{section}` as a whole"
+                message = f"`{section}` is the reference `{shown(child)}`; set the key there, or `{section}` as a whole"
                 return ConfigProblem(COMMAND_LINE, override.key, message)
             elif child is None or child == MISSING:
                 if override.action is not Action.SET:

@@ -47,6 +47,18 @@ def read_yaml(path: Path, name: str) -> tuple[dict[str, Any], list[ConfigProblem
         return {}, [ConfigProblem(name, "", f"cannot be read: {error.strerror or error}")]
     except UnicodeDecodeError as error:
         return {}, [ConfigProblem(name, "", f"is no UTF-8 text (byte {error.start})")]
+    try:
+        return _parse(text, name)
+    except yaml.MarkedYAMLError as error:
+        return {}, [_syntax_problem(error, text, name)]
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        return {}, [ConfigProblem(name, "", f"line {line}: holds a control character, which YAML forbids")]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return {}, [ConfigProblem(name, "", f"is no valid YAML: {str(error).splitlines()[0]}")]
+
+
+def _parse(text: str, name: str) -> tuple[dict[str, Any], list[ConfigProblem]]:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -58,10 +70,6 @@ def read_yaml(path: Path, name: str) -> tuple[dict[str, Any], list[ConfigProblem
         if problems:
             return {}, problems
         values = loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        return {}, [_syntax_problem(error, text, name)]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        return {}, [ConfigProblem(name, "", f"is no valid YAML: {str(error).splitlines()[0]}")]
     finally:
         loader.dispose()
     assert isinstance(values, dict)

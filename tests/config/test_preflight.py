@@ -112,8 +112,8 @@ MISTAKES = [
     ),
     Mistake(
         "no server type",
-        "maze.yaml: `maze.maze`: one of `resources_servers`, `responses_api_agents`, `responses_api_models` "
-        "is missing between `maze` and `maze`",
+        "maze.yaml: `maze.maze`: stands where a server type belongs: "
+        "put it below one of `resources_servers`, `responses_api_agents`, `responses_api_models`",
         files={"maze.yaml": "maze:\n  maze:\n    entrypoint: app.py\n"},
     ),
     Mistake(
@@ -130,21 +130,21 @@ MISTAKES = [
     ),
     Mistake(
         "two implementations in one file",
-        "maze.yaml: `maze.resources_servers.other`: `maze` has a second implementation beside `maze`; "
+        "maze.yaml: `maze.resources_servers.other`: is a second implementation beside `maze`; "
         "an instance has exactly one",
         replace=("      domain: games\n", "      domain: games\n    other: {entrypoint: app.py}\n"),
     ),
     Mistake(
         "two files that define one instance differently",
         "castle.yaml: `maze.resources_servers.castle`: `maze` is already defined in maze.yaml as "
-        "`resources_servers/maze`; give one of the two another name",
+        "`resources_servers/maze`; give one of them another name",
         argv=("+config_paths=[maze.yaml,model.yaml,castle.yaml]",),
         files={"castle.yaml": "maze: {resources_servers: {castle: {entrypoint: app.py}}}\n"},
     ),
     Mistake(
         "two files that give one instance two server types",
         "castle.yaml: `maze.responses_api_models`: `maze` is already defined in maze.yaml as "
-        "`resources_servers`; give one of the two another name",
+        "`resources_servers`; give one of them another name",
         argv=("+config_paths=[maze.yaml,model.yaml,castle.yaml]",),
         files={"castle.yaml": "maze: {responses_api_models: {oracle: {entrypoint: app.py}}}\n"},
     ),
@@ -304,12 +304,12 @@ MISTAKES = [
     ),
     Mistake(
         "no workers",
-        f"command line: `{MAZE_BLOCK}.num_workers`: must be a whole number of at least 1, not `0`",
+        f"command line: `{MAZE_BLOCK}.num_workers`: must be a number of at least 1, not `0`",
         argv=(BOTH, f"+{MAZE_BLOCK}.num_workers=0"),
     ),
     Mistake(
         "a URL for a host",
-        f"command line: `{MAZE_BLOCK}.host`: must be a host name or address without `http://`, as in `127.0.0.1`, "
+        f"command line: `{MAZE_BLOCK}.host`: must be a name or address like `127.0.0.1`, without `http://`, "
         "not `http://localhost`",
         argv=(BOTH, f"+{MAZE_BLOCK}.host=http://localhost"),
     ),
