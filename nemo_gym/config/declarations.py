@@ -114,14 +114,10 @@ class _Search:
         """Report two server types or implementations: in one file, or by two files that use one name."""
         here, there = self.tree.origin(second), self.tree.origin(first)
         if here == there:
-            self.findings.add(
-                second, f"`{shown(name)}` has a second {what} beside `{shown(first[-1])}`; an instance has exactly one"
-            )
-            return
-        defined_as = "/".join(str(part) for part in first[1:])
-        message = (
-            f"`{shown(name)}` is already defined in {there} as `{shown(defined_as)}`; give one of the two another name"
-        )
+            message = f"is a second {what} beside `{shown(first[-1])}`; an instance has exactly one"
+        else:
+            defined_as = shown("/".join(str(part) for part in first[1:]))
+            message = f"`{shown(name)}` is already defined in {there} as `{defined_as}`; give one of them another name"
         self.findings.add(second, message)
 
     def _near_instance(self, name: str, value: dict[str, Any]) -> None:
@@ -139,9 +135,7 @@ class _Search:
                 self._ill_formed(name, (name, key), message)
             elif "entrypoint" in child:
                 types = ", ".join(f"`{server_type}`" for server_type in SERVER_TYPES)
-                self._ill_formed(
-                    name, (name, key), f"one of {types} is missing between `{shown(name)}` and `{shown(key)}`"
-                )
+                self._ill_formed(name, (name, key), f"stands where a server type belongs: put it below one of {types}")
 
     def _ill_formed(self, name: str, path: KeyPath, message: str) -> None:
         self.found.server_types[name] = None
