@@ -47,9 +47,10 @@ def parse_options(
     Raises `ConfigError` with every argument that cannot be read, unknown key and unsuitable value.
     """
     overrides, problems = parse_overrides(argv)
-    if with_config:
-        problems = []  # load_config reads the same arguments and reports them
+    unreadable = {problem.key.split(".")[0] for problem in problems}
     known = list(model.model_fields)
+    if with_config:  # load_config reads the same arguments and reports the others
+        problems = [problem for problem in problems if problem.key.split(".")[0] in known]
     tree = ConfigTree()
     for override in overrides:
         name = override.path[0]
@@ -61,7 +62,8 @@ def parse_options(
     try:
         options = model.model_validate(tree.values)
     except ValidationError as error:
-        problems.extend(_explain(error, model, command))
+        wrong = _explain(error, model, command)
+        problems.extend(problem for problem in wrong if problem.key not in unreadable)
     if problems:
         raise ConfigError(problems)
     return options

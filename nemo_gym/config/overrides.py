@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -12,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType, QuotedString
 from hydra.errors import HydraException
 
+from nemo_gym.config.key_path import dotted
 from nemo_gym.config.shown import shown
 from nemo_gym.errors import ConfigProblem
 
@@ -20,6 +22,7 @@ COMMAND_LINE = "command line"
 
 GRAMMAR = "write `+key=value` to set, `key=value` to change what is there, `~key` to remove"
 
+_KEY_PART = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*|0|[1-9][0-9]*")
 _NEEDS_QUOTES = "=,()[]{}:#&;!<>^`\"'"
 
 
@@ -67,7 +70,8 @@ def parse_overrides(argv: Sequence[str]) -> tuple[list[Override], list[ConfigPro
 
 def _parse(parser: OverridesParser, argument: str) -> Override | ConfigProblem:
     key, equals, text = argument.partition("=")
-    name = shown(key.lstrip("+~"))
+    path = tuple(key.lstrip("+~").split("."))
+    name = dotted(path)
     shape_problem = _shape_problem(argument, key, equals)
     if shape_problem is not None:
         return ConfigProblem(COMMAND_LINE, "" if argument.startswith("-") or not equals else name, shape_problem)
@@ -81,12 +85,11 @@ def _parse(parser: OverridesParser, argument: str) -> Override | ConfigProblem:
         as_json = _json_container(text)
         if as_json is None or key.startswith("~"):
             return ConfigProblem(COMMAND_LINE, name, _value_problem(name, text, error))
-        return Override(Action.CHANGE if key == name else Action.SET, tuple(name.split(".")), as_json, text)
-    path = tuple(parsed.key_or_group.split("."))
+        return Override(Action.SET if key.startswith("+") else Action.CHANGE, path, as_json, text)
     if parsed.type is OverrideType.DEL:
         return Override(Action.REMOVE, path, None, "")
     action = Action.CHANGE if parsed.type is OverrideType.CHANGE else Action.SET
-    raw = parsed._value
+    raw = parsed._value  # the public value() tells no longer whether there were quotes
     return Override(action, path, _plain(value), raw.text if isinstance(raw, QuotedString) else text.strip())
 
 
@@ -108,13 +111,13 @@ def _shape_problem(argument: str, key: str, equals: str) -> str | None:
             return f"there are no {meaning} in keys; separate the parts of a key by dots, as in `a.b.0.c`"
     if any(not part for part in name.split(".")):
         return "the key has an empty part between its dots"
+    if not all(_KEY_PART.fullmatch(part) for part in name.split(".")):
+        return "the parts of a key are made of letters, digits, `_` and `-`, and start with a letter or `_`"
     return None
 
 
 def _value_problem(name: str, text: str, error: Exception) -> str:
     opened = [pair for pair in ("[]", "{}", "()") if text.count(pair[0]) != text.count(pair[1])]
-    if any(not (character.isascii() and (character.isalnum() or character in "_.-$")) for character in name):
-        return "a key is made of letters, digits, `_`, `-` and dots"
     if text[:1] in {"'", '"'} and (len(text) == 1 or text[-1] != text[0]):
         return f"the quote {text[0]} is not closed"
     if text[:1] in {"[", "{"} and opened:

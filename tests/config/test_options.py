@@ -83,6 +83,11 @@ def test_all_wrong_options_are_reported_together():
     assert "command line: `agent_name`: is required by ng_walk: add `+agent_name=…`" in lines
 
 
+def test_an_option_that_cannot_be_read_is_not_called_absent_too():
+    assert len(mistakes("+agent_name=a=b")) == 1
+    assert len(mistakes("+agent_name=a=b", "--other", with_config=True)) == 1
+
+
 def test_ignored_keys_and_those_of_a_configuration_are_left_to_others():
     assert parse("+agent_name=a", "+head_server.port=1", ignore={"head_server"}).agent_name == "a"
     assert parse("+agent_name=a", "+maze.anything=1", with_config=True).agent_name == "a"

@@ -72,6 +72,8 @@ def test_an_argument_is_read_with_its_type(argument, action, key, value):
         ("+a[0]=1", "as in `a.b.0.c`"),
         ("+a..b=1", "empty part"),
         ("+ä=1", "letters, digits"),
+        ('+a b={"c": 1}', "letters, digits"),
+        ("+0a=1", "start with a letter"),
         ("+a=1,2", "put a list into brackets"),
         ("+a=choice(1,2)", "put a list into brackets"),
         ("+a=range(1,5)", "put a list into brackets"),
@@ -90,6 +92,11 @@ def test_all_wrong_arguments_are_reported_and_the_right_ones_kept():
     overrides, problems = parse_overrides(["+a=1", "--b", "+c=2", "d"])
     assert [override.key for override in overrides] == ["a", "c"]
     assert len(problems) == 2
+
+
+def test_a_long_key_is_kept_whole():
+    key = ".".join(["responses_api_agents"] * 10)
+    assert parse(f"+{key}=1").key == parse(f'+{key}={{"a": 1}}').key == key
 
 
 def test_the_typed_text_is_kept_beside_the_value():

@@ -461,3 +461,14 @@ def test_a_mistake_in_a_key_names_the_layer_that_set_it_last(workplace):
 
 def test_a_secret_on_a_broken_command_line_is_not_repeated(workplace):
     assert "hunter22" not in "\n".join(workplace.mistakes(BOTH, "+policy_api_key=hunter22(", "--api-key=hunter22"))
+
+
+def test_a_misspelt_option_of_the_command_is_reported(workplace):
+    assert workplace.mistakes(BOTH, "+relaod=true", options={"reload"}) == [
+        "command line: `relaod`: means nothing here; did you mean `reload`?"
+    ]
+
+
+def test_a_value_that_something_refers_to_may_resemble_a_known_key(workplace):
+    workplace.write("near.yaml", "head_serve: 1\nother: ${head_serve}\n")
+    assert workplace.load("+config_paths=[maze.yaml,model.yaml,near.yaml]").values["other"] == 1
