@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from nemo_gym.cli.command import command
 from nemo_gym.config.load import load_config
