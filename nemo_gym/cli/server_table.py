@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -23,10 +25,11 @@ def server_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         table.add_column(column, no_wrap=column == "URL", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(width=None if sys.stdout.isatty() else UNLIMITED_WIDTH)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+    on_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if on_terminal else UNLIMITED_WIDTH
+    text = io.StringIO()  # not the terminal itself, which may be stopped
+    Console(file=text, width=width, force_terminal=on_terminal).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 def name_of(status: ServerStatus) -> str:

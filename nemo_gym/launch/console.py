@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import queue
-import sys
 import threading
-from typing import TextIO
 
 COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 """ANSI codes, given to servers in the order in which they first speak."""
@@ -16,11 +15,15 @@ WAITING_LINES = 10_000
 
 
 class Console:
-    """Lines of servers go to `out`, notices too; colours only where that is a terminal. Use it as a context."""
+    """Writes to the file descriptor `out`; in colours only where that is a terminal. Use it as a context.
 
-    def __init__(self, out: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
-        self._coloured = self._out.isatty()
+    The descriptor rather than `sys.stdout`, whose lock and buffer would keep the process from ending while a terminal
+    takes nothing.
+    """
+
+    def __init__(self, out: int = 1) -> None:
+        self._out = out
+        self._coloured = os.isatty(out)
         self._colours: dict[str, int] = {}
         self._next_colour = itertools.cycle(COLOURS)
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -67,7 +70,10 @@ class Console:
                     break
                 lines.append(more)
             try:
-                self._out.write("\n".join(lines) + "\n")
-                self._out.flush()
-            except (OSError, ValueError):  # the reader is gone; servers and log files go on
+                self._write_all("\n".join([*lines, ""]).encode())
+            except OSError:  # the reader is gone; servers and log files go on
                 return
+
+    def _write_all(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._out, data) :]

@@ -150,6 +150,8 @@ class Gym:
         self.run_id = self._folder.run_id
         self._servers = await self._make_servers(self._specs(addresses))
         starting = asyncio.create_task(self._servers.start())
+        if self.options.reload and isinstance(self._servers, Supervisor):
+            self._edits = asyncio.create_task(self._restart_edited(self._servers, starting))
         try:
             await asyncio.sleep(0)  # first the processes, then the imports of the head server, side by side
             self._start_head(addresses)
@@ -157,8 +159,6 @@ class Gym:
         finally:
             starting.cancel()
         self._folder.record(self.head_url)
-        if self.options.reload and isinstance(self._servers, Supervisor):
-            self._edits = asyncio.create_task(self._restart_edited(self._servers))
 
     def _specs(self, addresses: Addresses) -> list[tuple[ServerSpec, Listener]]:
         session_secret = secrets.token_hex(32)
@@ -175,6 +175,7 @@ class Gym:
                     directory=addresses.directory,
                     run_id=self.run_id,
                     session_secret=session_secret,
+                    working_dir=str(self._cwd.resolve()),
                     worker=worker,
                     num_workers=instance.num_workers,
                 ),
@@ -227,11 +228,13 @@ class Gym:
             for instance in self.config.instances.values()
         ]
 
-    async def _restart_edited(self, supervisor: Supervisor) -> None:
+    async def _restart_edited(self, supervisor: Supervisor, starting: asyncio.Task[None]) -> None:
         # Imported here: only this option needs a file watcher.
         from nemo_gym.launch.reload import edits
 
         async for files, servers in edits(supervisor.servers):
+            await asyncio.wait([starting])
             changed = ", ".join(file.name for file in files)
             self._observer.notice(f"{changed} changed; starting again: {', '.join(each.label for each in servers)}")
-            await asyncio.gather(*(supervisor.restart_edited(server) for server in servers))
+            for server in servers:
+                supervisor.restart_edited(server)

@@ -57,22 +57,16 @@ class Supervisor:
         for server in self.servers:
             self._watchers[server] = asyncio.create_task(self._watch(server))
 
-    async def restart_edited(self, server: LaunchedServer) -> None:
+    def restart_edited(self, server: LaunchedServer) -> None:
         """Start a server anew on its socket, with its code as it is now; the process it had ends meanwhile."""
         self._watchers[server].cancel()
-        previous = server.process
-        if previous is not None and not previous.exited.done():
-            self._leaving.add(previous)
-            retirement = asyncio.create_task(self._retire(previous))
+        if server.process is not None and not server.process.exited.done():
+            self._leaving.add(server.process)
+            retirement = asyncio.create_task(self._retire(server.process))
             self._retirements.add(retirement)
             retirement.add_done_callback(self._retirements.discard)
         server.log.end_of_process()
-        try:
-            await self._bring_up(server)
-        except (LaunchError, ConfigError) as error:
-            self._notify(f"{error}\n{_WAITING}")
-        else:
-            self._watchers[server] = asyncio.create_task(self._watch(server))
+        self._watchers[server] = asyncio.create_task(self._restart(server))
 
     async def stop(self, grace_s: float) -> None:
         """End every process of the run and whatever those started, by force after `grace_s` seconds."""
@@ -106,6 +100,15 @@ class Supervisor:
         assert self._guard is not None
         self._guard.add(process.pid)
         await server.until_ready(self._options.start_timeout_s)
+
+    async def _restart(self, server: LaunchedServer) -> None:
+        try:
+            await self._bring_up(server)
+        except (LaunchError, ConfigError) as error:
+            self._notify(f"{error}\n{_WAITING}")
+            return
+        self._notify(f"{server.label} is ready again.")
+        await self._watch(server)
 
     async def _retire(self, process: ChildProcess) -> None:
         await process.stop(RELOAD_GRACE_S)

@@ -16,10 +16,10 @@ from nemo_gym.errors import ConfigError, LaunchError
 from nemo_gym.launch.gym import Gym, running_gym
 from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.runs import fetch_directory, fetch_status, find_head, live_runs
+from tests.launch.toys import GOOD, STUBBORN, is_alive, processes_of
 
 MakeConfig = Callable[..., GymConfig]
 PROC = Path("/proc")
-GOOD = 'report(event="ready")\nanswer("hello")\n'
 
 
 class Heard:
@@ -43,14 +43,6 @@ class Heard:
             while not condition(self):
                 self._changed.clear()
                 await self._changed.wait()
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 async def get_text(gym: Gym, server: str) -> str:
@@ -227,56 +219,9 @@ async def test_a_chatty_server_is_not_held_up(toy_config: MakeConfig, tmp_path: 
     assert (run / "chatty.log").read_bytes().count(b"\n") == 200_000
 
 
-STUBBORN = {
-    "ignores SIGTERM": """
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        report(event="ready")
-        answer("hello")
-    """,
-    "spins in Python": """
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        report(event="ready")
-        while True:
-            pass
-    """,
-    "spins in C, holding the interpreter": """
-        import re
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        report(event="ready")
-        re.match(r"(a*)*b", "a" * 64)
-    """,
-    "has grandchildren": """
-        code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
-        for _ in range(2):
-            subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE).stdout.readline()
-        report(event="ready")
-        answer("hello")
-    """,
-    "has a grandchild in a session of its own": """
-        code = "import time; print(1, flush=True); time.sleep(600)"
-        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
-        child.stdout.readline()
-        report(event="ready")
-        answer("hello")
-    """,
-}
-
-
 @pytest.mark.parametrize("code", STUBBORN.values(), ids=STUBBORN.keys())
 async def test_stop_leaves_no_process_of_a_server_that(code: str, toy_config: MakeConfig, tmp_path: Path) -> None:
     async with running_gym(toy_config({"stubborn": code}, shutdown_grace_s=0.2), cwd=tmp_path) as gym:
         pids = processes_of(gym.run_id)
         assert pids
     assert [pid for pid in pids if is_alive(pid)] == []
-
-
-def processes_of(run_id: str) -> list[int]:
-    mark = f"NEMO_GYM_RUN_ID={run_id}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (process / "environ").read_bytes():
-                found.append(int(process.name))
-        except OSError:
-            continue
-    return found
