@@ -63,8 +63,11 @@ class RequestError(NemoGymError):
         body: bytes = b"",
     ) -> None:
         self.url, self.delivered, self.attempts, self.status, self.body = url, delivered, attempts, status, body
-        tries = "" if attempts == 1 else f" ({attempts} attempts)"
-        super().__init__(f"{url}: {message}{tries}")
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        tries = "" if self.attempts == 1 else f" ({self.attempts} attempts)"
+        return f"{self.url}: {self.args[0]}{tries}"
 
 
 class Unreachable(RequestError):

@@ -96,7 +96,7 @@ class HttpClient:
                 if not may_repeat or attempt >= retry.max_attempts or time.monotonic() + wait_s > give_up_at:
                     raise
             else:
-                wait_s = retry.delay_s(attempt, _retry_after_s(response.headers))
+                wait_s = retry.delay_s(attempt, retry_after_s(response.headers))
                 may_repeat = response.status in REFUSED_STATUSES or (retry.retry_delivered and response.status >= 500)
                 if not may_repeat or attempt >= retry.max_attempts or time.monotonic() + wait_s > give_up_at:
                     return response
@@ -146,7 +146,7 @@ def _jsonable(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that a `Retry-After` header asks for: a number, or an HTTP date."""
     value = headers.get("retry-after")
     if value is None:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nemo_gym.errors import NemoGymError, RequestError
+from nemo_gym.errors import DeadlineExceeded, NemoGymError, RequestError
 from nemo_gym.schemas.validation import explain, places
 from nemo_gym.serving.http import to_json
 
@@ -52,7 +52,10 @@ class ErrorMiddleware:
         except Exception as error:
             if started:
                 raise
-            log.exception("%s %s failed", scope["method"], scope["path"])
+            if isinstance(error, NemoGymError):
+                log.warning("%s %s: %s", scope["method"], scope["path"], error)
+            else:
+                log.exception("%s %s failed", scope["method"], scope["path"])
             await _response_for(error)(scope, receive, send)
 
 
@@ -61,7 +64,8 @@ def _response_for(error: Exception) -> Response:
         message = f"{error.title} cannot be built: " + "; ".join(explain(error)[:10])
         return error_response(500, "invalid_answer", message)
     if isinstance(error, RequestError):
-        return error_response(502, type(error).__name__, str(error), delivered=error.delivered)
+        status = 504 if isinstance(error, DeadlineExceeded) else 502
+        return error_response(status, type(error).__name__, str(error), delivered=error.delivered)
     if isinstance(error, NemoGymError):
         return error_response(500, type(error).__name__, str(error))
     return error_response(500, type(error).__name__, f"{type(error).__name__}: {error}")

@@ -6,6 +6,7 @@ import asyncio
 import random
 import secrets
 import time
+from pathlib import Path
 from typing import Any, Self
 
 from fastapi import FastAPI
@@ -20,7 +21,9 @@ from nemo_gym.reference_policies import Item, reasoning
 from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.sessions import SESSION_ID_KEY
+from nemo_gym.serving.spec import ServerSpec
 from responses_api_models.scripted_model.faults import SCOPE_KEY, FaultMiddleware, Faults
 from responses_api_models.scripted_model.players import Players, environment_folder, make_players
 from responses_api_models.scripted_model.toy_tokens import (
@@ -85,7 +88,14 @@ class ScriptedModel(SimpleResponsesAPIModel):
     config: ScriptedModelConfig
 
     _players: Players | None = PrivateAttr(default=None)
+    _working_dir: Path = PrivateAttr(default_factory=Path.cwd)
     _latency_rng: random.Random = PrivateAttr(default_factory=random.Random)
+
+    @classmethod
+    def from_spec(cls, spec: ServerSpec, client: ServerClient | None = None) -> Self:
+        server = super().from_spec(spec, client)
+        server._working_dir = Path(spec.working_dir).resolve()
+        return server
 
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()
@@ -158,6 +168,7 @@ class ScriptedModel(SimpleResponsesAPIModel):
             policies_fpath=config.policies_fpath,
             rows_fpaths=config.rows_fpaths,
             recordings_fpath=config.recordings_fpath,
+            working_dir=self._working_dir,
             seed=config.seed,
         )
 
@@ -165,7 +176,7 @@ class ScriptedModel(SimpleResponsesAPIModel):
         """Implementations of this run's resources servers that ship policies, each once."""
         servers = self.server_client.directory.values()
         names = dict.fromkeys(one.implementation for one in servers if one.server_type == "resources_servers")
-        return [name for name in names if (environment_folder(name) / "policies.py").is_file()]
+        return [name for name in names if (environment_folder(name, self._working_dir) / "policies.py").is_file()]
 
     def _draw_latency_s(self) -> float:
         latency = self.config.latency_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,24 +40,28 @@ def make_players(
     policies_fpath: str | None,
     rows_fpaths: Sequence[str],
     recordings_fpath: str | None,
+    working_dir: Path,
     seed: int,
 ) -> Players:
-    """Load policies, rows and recordings. Raises `ReferencePolicyError` or `DataError`, naming the file or key."""
+    """Load policies, rows and recordings. Raises `ReferencePolicyError` or `DataError`, naming the file or key.
+
+    Paths are looked for in `working_dir`, where the run was started, then in the install.
+    """
     names = [policy] if isinstance(policy, str) else list(policy)
-    common: dict[str, Policy] = {name: load_policy(_located_policy(name)) for name in names if ":" in name}
-    rows = [row for path in rows_fpaths for row in read_rows(find_path(path))]
+    common: dict[str, Policy] = {name: load_policy(_located_policy(name, working_dir)) for name in names if ":" in name}
+    rows = [row for path in rows_fpaths for row in read_rows(find_path(path, working_dir))]
     if recordings_fpath is not None:
-        recordings = list(read_rows(find_path(recordings_fpath), required=("response",)))
+        recordings = list(read_rows(find_path(recordings_fpath, working_dir), required=("response",)))
         common[RECORDED] = Recordings(recordings)
         rows += recordings
     elif RECORDED in names:
         raise ReferencePolicyError("policy `recorded` needs `recordings_fpath`: a file of rollouts")
 
     if all(name in common for name in names):
-        return Players([PolicyPlayer(common, policy, [*rows, *_rows_of(environments)], seed=seed)])
+        return Players([PolicyPlayer(common, policy, [*rows, *_rows_of(environments, working_dir)], seed=seed)])
     if policies_fpath is not None:
-        policies = {**load_policies(find_path(policies_fpath)), **common}
-        return Players([PolicyPlayer(policies, policy, [*rows, *_rows_of(environments)], seed=seed)])
+        policies = {**load_policies(find_path(policies_fpath, working_dir)), **common}
+        return Players([PolicyPlayer(policies, policy, [*rows, *_rows_of(environments, working_dir)], seed=seed)])
     if not environments:
         raise ReferencePolicyError(
             f"policy `{', '.join(names)}` is defined by an environment: set `environment` or `policies_fpath`, "
@@ -65,9 +70,9 @@ def make_players(
     return Players(
         [
             PolicyPlayer(
-                {**load_policies(environment_folder(name) / "policies.py"), **common},
+                {**_load_policies_of(name, working_dir), **common},
                 policy,
-                [*rows, *_rows_of([name])],
+                [*rows, *_rows_of([name], working_dir)],
                 seed=seed,
             )
             for name in environments
@@ -75,21 +80,21 @@ def make_players(
     )
 
 
-def environment_folder(name: str) -> Path:
+def environment_folder(name: str, working_dir: Path) -> Path:
     """`resources_servers/<name>`, in the working directory or in the install."""
-    for root in (Path.cwd(), INSTALL_ROOT):
+    for root in (working_dir, INSTALL_ROOT):
         if (root / "resources_servers" / name).is_dir():
             return root / "resources_servers" / name
     known = [path.name for path in (INSTALL_ROOT / "resources_servers").glob("*") if (path / "app.py").is_file()]
     raise ReferencePolicyError(f"no environment `{name}`: {suggestion(name, known, kind='environments')}")
 
 
-def find_path(path: str) -> Path:
+def find_path(path: str, working_dir: Path) -> Path:
     """A file that a configuration names: in the working directory, else in the install."""
-    for root in (Path.cwd(), INSTALL_ROOT):
+    for root in (working_dir, INSTALL_ROOT):
         if (root / path).exists():
             return root / path
-    raise ReferencePolicyError(f"{path}: no such file, neither in {Path.cwd()} nor in {INSTALL_ROOT}")
+    raise ReferencePolicyError(f"{path}: no such file, neither in {working_dir} nor in {INSTALL_ROOT}")
 
 
 def read_rows(path: Path, required: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
@@ -109,13 +114,21 @@ def read_rows(path: Path, required: Iterable[str] = ()) -> Iterator[dict[str, An
             yield row
 
 
-def _rows_of(environments: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _load_policies_of(environment: str, working_dir: Path) -> dict[str, Policy]:
+    folder = environment_folder(environment, working_dir)
+    root = str(folder.parent.parent)
+    if root not in sys.path:
+        sys.path.append(root)  # policies may import from their environment: `from resources_servers.<name>.verifier`
+    return load_policies(folder / "policies.py")
+
+
+def _rows_of(environments: Iterable[str], working_dir: Path) -> Iterator[dict[str, Any]]:
     """The rows that environments ship or have prepared: `data/*.jsonl`."""
     for name in environments:
-        for path in sorted((environment_folder(name) / "data").glob("*.jsonl")):
+        for path in sorted((environment_folder(name, working_dir) / "data").glob("*.jsonl")):
             yield from read_rows(path)
 
 
-def _located_policy(place: str) -> str:
+def _located_policy(place: str, working_dir: Path) -> str:
     file, _, function = place.rpartition(":")
-    return f"{find_path(file)}:{function}" if file.endswith(".py") else place
+    return f"{find_path(file, working_dir)}:{function}" if file.endswith(".py") else place

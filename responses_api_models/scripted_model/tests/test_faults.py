@@ -36,7 +36,8 @@ async def served(**settings: Any) -> AsyncIterator[str]:
         run_id="test",
         session_secret="test",
     )
-    with socket.socket() as listen:
+    # The protocol is named because asyncio sends small packets at once only on sockets that say they are TCP.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listen:
         listen.bind(("127.0.0.1", 0))
         ready = asyncio.Event()
         app = ScriptedModel.from_spec(spec).setup_webserver()
