@@ -9,7 +9,7 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_LINES = 8
+REMEMBERED_LINES = 7
 SHOWN_LINE_BYTES = 16_384
 """A longer line is shown in pieces of this size; the file holds it whole."""
 _TAIL_LINE_CHARS = 300
