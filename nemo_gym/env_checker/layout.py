@@ -26,19 +26,12 @@ def check_files(folder: Path) -> list[str]:
     """Files that are missing, and an `app.py` that is longer than one likes to read."""
     if not folder.is_dir():
         return [f"{folder} is no folder"]
-    expected = [
-        "app.py",
-        "verifier.py",
-        "policies.py",
-        "prepare.py",
-        "README.md",
-        f"configs/{folder.name}.yaml",
-        "data/example.jsonl",
-        "data/example_verify.json",
-    ]
-    problems = [f"{name} is missing" for name in expected if not (folder / name).is_file()]
+    needed = ["app.py", f"configs/{folder.name}.yaml", "data/example.jsonl"]
+    wanted = ["verifier.py", "policies.py", "prepare.py", "README.md", "data/example_verify.json"]
+    problems = [f"{name} is missing" for name in needed if not (folder / name).is_file()]
+    problems += [f"{WARNING}{name} is missing" for name in wanted if not (folder / name).is_file()]
     if not any((folder / "tests").glob("test_*.py")):
-        problems.append("tests/ holds no test_*.py")
+        problems.append(f"{WARNING}tests/ holds no test_*.py")
     app = folder / "app.py"
     lines = len(app.read_text(encoding="utf-8").splitlines()) if app.is_file() else 0
     if lines > MOST_APP_LINES:

@@ -43,5 +43,7 @@ class ServerSpec(BaseModel):
     run_id: str
     session_secret: str
     """Signs session cookies; random per run."""
+    working_dir: str = "."
+    """Where the run was started: relative paths in the configuration are looked for there first."""
     worker: int = 0
     num_workers: int = 1

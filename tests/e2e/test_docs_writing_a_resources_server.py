@@ -1,0 +1,96 @@
+"""The page `docs/writing-a-resources-server.md` works as printed, in an empty folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "writing-a-resources-server.md"
+
+FILE_BLOCK = re.compile(r"^`([\w/.]+)`\n\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder that holds the page's files and nothing else."""
+    for name, text in FILE_BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def command(word: str) -> str:
+    [block] = [block for block in BASH_BLOCK.findall(PAGE.read_text(encoding="utf-8")) if block.startswith(word)]
+    return str(block)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def shell(text: str, cwd: Path) -> str:
+    done = subprocess.run(
+        ["bash", "-ec", text], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_server_written_from_the_page_passes_the_checker_and_gets_rollouts(project: Path) -> None:
+    checked = shell(command("python"), project)
+    assert "oracle 1.000" in checked
+    problems = [line for line in checked.splitlines() if line.startswith("  ")]
+    assert problems == [
+        "  warning: README.md is missing",
+        "  warning: data/example_verify.json is missing",
+        "  warning: tests/ holds no test_*.py",
+    ]
+
+    running = subprocess.Popen(
+        ["bash", "-c", f"exec {command('ng_run')}"],
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    try:
+        said = ""
+        for line in running.stdout:
+            said += line
+            if "are ready" in line:
+                break
+        else:
+            pytest.fail(f"ng_run ended before its servers were ready:\n{said}")
+        shell(command("ng_collect_rollouts"), project)
+    finally:
+        running.send_signal(signal.SIGINT)
+        try:
+            running.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise
+    lines = (project / "results" / "exact_match.jsonl").read_text(encoding="utf-8").splitlines()
+    rewards = [json.loads(line)["reward"] for line in lines]
+    assert len(rewards) == 20
+    assert {0.0, 1.0} == set(rewards), "the scripted model is right sometimes, and not always"
+
+
+def test_the_page_shows_the_counter_as_the_example_server_has_it() -> None:
+    source = (PAGE.parents[1] / "resources_servers" / "example_session_state_mgmt" / "app.py").read_text()
+    shown = re.search(r"class CounterResourcesServer.*?^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert shown is not None
+    signatures = re.findall(r"async def .*?:$", shown[0], re.MULTILINE)
+    assert signatures and all(signature in source for signature in signatures)
