@@ -63,6 +63,7 @@ async def _run(config: GymConfig, options: LaunchOptions, console: Console, star
     except asyncio.CancelledError:
         if not stopping.requested:
             raise
+    console.notice("All servers have ended.")
     return EXIT_INTERRUPTED if stopping.forced else 0
 
 

@@ -155,10 +155,10 @@ class Gym:
         try:
             await asyncio.sleep(0)  # first the processes, then the imports of the head server, side by side
             self._start_head(addresses)
+            self._folder.record(self.head_url)
             await starting
         finally:
             starting.cancel()
-        self._folder.record(self.head_url)
 
     def _specs(self, addresses: Addresses) -> list[tuple[ServerSpec, Listener]]:
         session_secret = secrets.token_hex(32)

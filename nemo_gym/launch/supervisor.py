@@ -16,6 +16,8 @@ from nemo_gym.serving.runs import ServerStatus
 
 COLLECT_S = 2.0
 """After one server failed to start, the others get so long to report their own mistakes."""
+STILL_STARTING_S = 10.0
+"""So often users are told whom the start is waiting for."""
 RELOAD_GRACE_S = 0.5
 _WAITING = "Waiting for the next edit."
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 0.2, 10.0
@@ -46,12 +48,14 @@ class Supervisor:
         pending = self._starting = {asyncio.create_task(self._bring_up(server)) for server in self.servers}
         errors: list[NemoGymError] = []
         while pending:
-            done, pending = await asyncio.wait(
-                pending, timeout=COLLECT_S if errors else None, return_when=asyncio.FIRST_COMPLETED
-            )
+            patience_s = COLLECT_S if errors else STILL_STARTING_S
+            done, pending = await asyncio.wait(pending, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             errors += [error for task in done if (error := _error_of(task)) is not None]
-            if not done:
+            if errors and not done:
                 break
+            if not done:
+                waiting = [server.label for server in self.servers if server.state == "starting"]
+                self._notify(f"Still starting: {', '.join(waiting)}")
         if errors:
             raise _summary(errors)
         for server in self.servers:

@@ -211,6 +211,16 @@ def test_problems_that_servers_report_end_the_run_with_exit_code_two(launch) -> 
     assert "toys.yaml: `bad.x`: is wrong" in run.output
 
 
+def test_a_server_that_is_still_starting_is_seen_by_status(launch) -> None:
+    run = launch({"slow": "print('starting', flush=True); time.sleep(600)", "good": GOOD}).until("[slow] starting")
+    deadline = time.monotonic() + PATIENCE_S
+    while not live_runs(run.cwd):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    shown = subprocess.run(STATUS, cwd=run.cwd, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert re.search(r"^slow +resources +starting ", shown.stdout, re.MULTILINE)
+
+
 def test_a_server_that_dies_is_named_and_comes_back(launch) -> None:
     run = launch({"one": "print('my last words')\n" + GOOD}).until(READY)
     pid = processes_of(run.run_id)[0]
@@ -233,12 +243,13 @@ def test_an_edited_server_is_started_again_and_a_broken_edit_is_survived(launch)
 
 
 def test_a_terminal_that_takes_no_output_does_not_stop_servers_from_starting(tmp_path: Path) -> None:
-    write_toy(tmp_path, "loud", "print('x' * 60 + '\\n' * 100_000)\n" + GOOD)
+    write_toy(tmp_path, "loud", "print(*['x' * 70] * 100_000, sep='\\n')\n" + GOOD)
     (tmp_path / "toys.yaml").write_text("loud: {resources_servers: {loud: {entrypoint: app.py}}}")
     ours, theirs = pty.openpty()  # never read from
     process = subprocess.Popen([*RUN, "+config_paths=[toys.yaml]"], cwd=tmp_path, stdout=theirs, stderr=theirs)
     deadline = time.monotonic() + PATIENCE_S
-    while not live_runs(tmp_path):
+    log = tmp_path / ".nemo_gym" / "runs"
+    while not any(file.stat().st_size > 7_000_000 for file in log.glob("*/loud.log")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.terminate()
