@@ -143,6 +143,12 @@ def test_settings_are_reworded() -> None:
     assert (request["logprobs"], request["top_logprobs"], request["top_k"], request["seed"]) == (True, 2, 40, 3)
 
 
+def test_nulls_inside_a_tools_schema_stay() -> None:
+    schema = {"type": "object", "properties": {"x": {"enum": [None, "a"], "default": None}}}
+    sent = to_chat_request(params(tools=[{"type": "function", "name": "f", "parameters": schema}]))
+    assert sent.model_dump(mode="json", exclude_none=True)["tools"][0]["function"]["parameters"] == schema
+
+
 def test_max_tokens_has_its_older_name_where_the_dialect_says_so() -> None:
     request = to_chat_request(params(max_output_tokens=7), ChatDialect(max_tokens_field="max_tokens"))
     assert (request.max_tokens, request.max_completion_tokens) == (7, None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 
-from nemo_gym.errors import ConnectionLost, RequestError, Unreachable
+from nemo_gym.errors import ConnectionLost, DeadlineExceeded, RequestError, Unreachable
 from nemo_gym.serving.http import HttpClient, RetryPolicy, retry_after_s
 from nemo_gym.serving.http_response import REFUSED_STATUSES, ByteStream, HttpResponse
 from responses_api_models.openai_model.replicas import Replicas
@@ -46,7 +46,7 @@ class Upstream:
             attempt += 1
             url = self._replicas.choose(key)
             try:
-                async with self._slots or nullcontext():
+                async with self._slot(url, deadline):
                     left_s = deadline - time.monotonic()
                     answer = await self._http.request(
                         "POST", url + path, body=body, headers=self._headers, timeout_s=left_s
@@ -69,7 +69,7 @@ class Upstream:
     async def stream(self, path: str, body: bytes, key: str) -> AsyncIterator[ByteStream]:
         """The answer as it arrives. Sent once: what a client has seen of an answer cannot be taken back."""
         url = self._replicas.choose(key)
-        async with self._slots or nullcontext():
+        async with self._slot(url, time.monotonic() + self._timeout_s):
             try:
                 async with self._http.stream(
                     "POST", url + path, body=body, headers=self._headers, timeout_s=self._timeout_s
@@ -79,6 +79,23 @@ class Upstream:
                 if isinstance(error, (Unreachable, ConnectionLost)):
                     self._replicas.mark_dead(url)
                 raise
+
+    @asynccontextmanager
+    async def _slot(self, url: str, deadline: float) -> AsyncIterator[None]:
+        """One of the `max_concurrent_requests`. Raises `DeadlineExceeded` where none gets free in time."""
+        if self._slots is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await self._slots.acquire()
+        except TimeoutError:
+            message = "not sent: all of `max_concurrent_requests` were in use until the deadline"
+            raise DeadlineExceeded(message, url=url, delivered=False) from None
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def _may_go_on(self, attempt: int, wait_s: float, give_up_at: float) -> bool:
         return attempt < self._retry.max_attempts and time.monotonic() + wait_s <= give_up_at

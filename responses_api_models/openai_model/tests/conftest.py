@@ -33,6 +33,8 @@ class Endpoint:
         self.asked: list[Json] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.gone = asyncio.Event()
+        """Set when a client stopped waiting for an answer that does not come."""
 
     async def handle(self, request: Request) -> Response:
         body = orjson.loads(await request.body())
@@ -43,6 +45,7 @@ class Endpoint:
         if answer.status_code == NEVER:
             while (await request.receive())["type"] != "http.disconnect":
                 pass
+            self.gone.set()
         return answer
 
 

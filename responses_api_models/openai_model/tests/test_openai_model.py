@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response, StreamingResponse
 
-from nemo_gym.errors import ConfigError
+from nemo_gym.errors import ConfigError, DeadlineExceeded
 from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.http_response import HttpResponse
 
@@ -181,6 +181,22 @@ async def test_an_endpoint_that_never_answers_is_a_gateway_timeout(stage: Any, h
     answer = await ask(http, await stage.model(endpoint.url, timeout_s=0.2))
     assert answer.status == 504
     assert len(endpoint.asked) == 1
+
+
+async def test_when_the_client_goes_the_endpoints_request_ends_too(stage: Any, http: HttpClient) -> None:
+    endpoint = await stage.endpoint(lambda _: Response(status_code=0))
+    url = await stage.model(endpoint.url)
+    with pytest.raises(DeadlineExceeded):
+        await http.request("POST", f"{url}/v1/responses", json=QUESTION, timeout_s=0.3)
+    await asyncio.wait_for(endpoint.gone.wait(), timeout=10)
+
+
+async def test_waiting_for_a_free_slot_ends_at_the_deadline(stage: Any, http: HttpClient) -> None:
+    endpoint = await stage.endpoint(lambda _: Response(status_code=0))
+    url = await stage.model(endpoint.url, max_concurrent_requests=1, timeout_s=0.5)
+    answers = await asyncio.gather(*(ask(http, url) for _ in range(3)))
+    assert [answer.status for answer in answers] == [504, 504, 504]
+    assert any("max_concurrent_requests" in answer.text for answer in answers)
 
 
 async def test_no_more_requests_than_allowed_are_sent_at_once(stage: Any, http: HttpClient) -> None:
