@@ -29,6 +29,9 @@ SERVER_ROUTES = frozenset(
 """Routes of the server itself: no tool may have such a name, so that a model can never reach them."""
 
 
+_REWARD_FIELDS = frozenset({"reward", "reward_components"})
+
+
 class Envelope(BaseModel):
     """An open body: fields that an environment adds travel along and come back unchanged."""
 
@@ -50,9 +53,20 @@ class BaseRunRequest(Envelope):
 
 
 class BaseVerifyRequest(BaseRunRequest):
-    """`POST /verify`: the task row and what the policy answered."""
+    """`POST /verify`: the task row and what the policy answered.
+
+    A stored result may be sent again: the reward it had is left out, so that it never collides with the new one.
+    """
 
     response: Response
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forget_an_earlier_reward(cls, data: Any) -> Any:
+        earlier = _REWARD_FIELDS - cls.model_fields.keys()
+        if isinstance(data, dict) and earlier & data.keys():
+            return {key: value for key, value in data.items() if key not in earlier}
+        return data
 
 
 class BaseVerifyResponse(BaseVerifyRequest):

@@ -95,6 +95,12 @@ def test_verify_echoes_unknown_fields_and_gives_the_reward() -> None:
     assert (answer["reward"], answer["extra"], answer["expected"]) == (1.0, {"kept": [1]}, "Ada")
 
 
+def test_a_stored_result_can_be_verified_again() -> None:
+    earlier = {"reward": 0.0, "reward_components": {"x": 0.0}}
+    body = {**row_asking("name?"), "response": response_saying("Ada"), "expected": "Ada", **earlier}
+    assert make_client().post("/verify", json=body).json()["reward"] == 1.0
+
+
 def test_verify_refuses_a_row_without_a_field_it_needs() -> None:
     answer = make_client().post("/verify", json={**row_asking("name?"), "response": response_saying("Ada")})
     assert (answer.status_code, answer.json()["error"]["mistakes"]) == (422, ["expected: Field required"])
