@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -47,6 +48,7 @@ def run(argv: list[str]) -> int:
     typed = parse_options(argv, RunOptions, command=COMMAND, with_config=True)
     config = load_config(argv, cwd=Path.cwd(), options=LaunchOptions.model_fields)
     options = LaunchOptions.of({**config.values, **typed.model_dump(exclude_unset=True)})
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     with Console() as console:
         return asyncio.run(_run(config, options, console, started_at))
 

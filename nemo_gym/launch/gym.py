@@ -135,8 +135,8 @@ class Gym:
             self._addresses.close()
         if self._folder is not None:
             self._folder.close()
-        if self._servers is not None:
-            self._servers.failure.cancel()
+        if self._servers is not None and not self._servers.failure.cancel() and not self._servers.failure.cancelled():
+            self._servers.failure.exception()  # seen: asyncio need not complain if nobody asked
 
     def kill(self) -> None:
         """End all server processes at once; a `stop` under way then finishes."""

@@ -150,6 +150,36 @@ def test_killing_launcher_and_guardian_together_still_ends_the_servers(launch) -
     until_gone(pids)
 
 
+@pytest.mark.parametrize("delay_s", [0.3, 0.45, 0.6, 0.75, 0.9])
+def test_killing_the_launcher_while_it_starts_leaves_no_process(delay_s: float, launch) -> None:
+    run = launch(dict.fromkeys(("one", "two", "three"), STUBBORN["has grandchildren"]))
+    time.sleep(delay_s)  # any moment will do: that is what is tested
+    run.process.kill()
+    run.process.wait()
+    deadline = time.monotonic() + PATIENCE_S
+    for folder in run.cwd.glob(".nemo_gym/runs/*"):
+        while any(is_alive(pid) for pid in processes_of(folder.name)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_mistakes_in_the_settings_of_real_servers_come_together_and_nothing_stays(tmp_path: Path) -> None:
+    files = (
+        "resources_servers/calendar/configs/calendar.yaml",
+        "responses_api_models/scripted_model/configs/scripted_model.yaml",
+    )
+    run = Launched(
+        tmp_path,
+        f"+config_paths=[{','.join(files)}]",
+        "++calendar.resources_servers.calendar.strategie=final_state",
+        "++policy_model.responses_api_models.scripted_model.sed=0",
+    )
+    assert run.end() == 2
+    assert "calendar.resources_servers.calendar.strategie" in run.output and "`strategy`" in run.output
+    assert "policy_model.responses_api_models.scripted_model.sed" in run.output and "`seed`" in run.output
+    assert "Traceback" not in run.output and len(run.output.splitlines()) <= 10
+
+
 def test_two_runs_in_one_folder_do_not_fight(launch) -> None:
     first = launch({"one": GOOD}).until(READY)
     second = launch({"one": GOOD}).until(READY)

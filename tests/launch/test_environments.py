@@ -7,14 +7,18 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from nemo_gym.config.instance import GymConfig
 from nemo_gym.errors import LaunchError
 from nemo_gym.launch.environments import python_for
+from nemo_gym.launch.gym import running_gym
 from nemo_gym.launch.requirements import RequirementsFile
 from nemo_gym.serving.spec import ServerSpec
+from tests.launch.toys import GOOD
 
 
 def make_wheel(folder: Path, version: str) -> None:
@@ -151,3 +155,17 @@ async def test_making_it_can_be_interrupted_and_leaves_nothing_half_made(tmp_pat
     python = await python_for(spec, print)
     assert says(python, "import tiny_dependency; print(tiny_dependency.VERSION)") == "1.0"
     assert os.access(python, os.X_OK)
+
+
+async def test_a_server_runs_in_the_environment_it_asks_for(
+    toy_config: Callable[..., GymConfig], tmp_path: Path
+) -> None:
+    make_wheel(tmp_path / "wheels", "1.0")
+    code = 'import fastapi, tiny_dependency\nprint(tiny_dependency.VERSION)\nreport(event="ready")\nanswer("hello")'
+    config = toy_config({"one": code, "two": GOOD})
+    requirements = config.instances["one"].folder / "requirements.txt"
+    requirements.write_text(f"--no-index\n--find-links {tmp_path}/wheels\ntiny-dependency\n")
+    async with running_gym(config, cwd=tmp_path) as gym:
+        assert {status.state for status in gym.statuses()} == {"ready"}
+        log = tmp_path / ".nemo_gym" / "runs" / gym.run_id / "one.log"
+        assert log.read_text() == "1.0\n"
