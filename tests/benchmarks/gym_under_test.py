@@ -1,0 +1,113 @@
+"""The servers whose cost is measured, started as users start them: `ng_run` with a configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nemo_gym.serving.runs import ServerStatus, fetch_status, live_runs
+from tests.benchmarks.process_stats import process_tree
+
+ENVIRONMENT = Path(__file__).parent / "environment"
+BENCHMARK_CONFIG = "resources_servers/benchmark/configs/benchmark.yaml"
+OPENAI_MODEL_CONFIG = "responses_api_models/openai_model/configs/openai_model.yaml"
+AGENT = "benchmark_simple_agent"
+
+_STOP_TIMEOUT_S = 30.0
+_REQUESTS = re.compile(r'ng_requests_total\{route="(?P<route>[^"]*)",status="\d+"\} (?P<count>\d+)')
+_ROUTES_OUTSIDE_ROLLOUTS = frozenset({"/", "/metrics", "/aggregate_metrics"})
+
+
+@dataclass(frozen=True)
+class GymUnderTest:
+    """An `ng_run` whose servers are ready."""
+
+    folder: Path
+    """Its working directory, in which other commands find the run."""
+    pid: int
+    """Of the launcher, which is also the head server."""
+    servers: dict[str, ServerStatus]
+    """By instance name."""
+    ready_s: float
+    """From the start of the command until it says that all servers are ready."""
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU time of each server with its children and, as `launcher`, of everything else that `ng_run` started."""
+        servers = {server.pid: name for name, server in self.servers.items()}
+        owners: dict[int, str] = {}
+        used = dict.fromkeys([*self.servers, "launcher"], 0.0)
+        for stat in process_tree(self.pid):  # parents come before their children
+            owners[stat.pid] = servers.get(stat.pid) or owners.get(stat.parent, "launcher")
+            used[owners[stat.pid]] += stat.cpu_s
+        return used
+
+    def pids(self) -> dict[str, int]:
+        """The main process of each server, and the launcher."""
+        return {**{name: server.pid or 0 for name, server in self.servers.items()}, "launcher": self.pid}
+
+    def requests(self) -> int:
+        """HTTP requests of rollouts that the servers have answered so far, by their own count."""
+        total = 0
+        for server in self.servers.values():
+            with urllib.request.urlopen(f"{server.url}/metrics") as answer:
+                metrics = answer.read().decode()
+            for found in _REQUESTS.finditer(metrics):
+                if found["route"] not in _ROUTES_OUTSIDE_ROLLOUTS:
+                    total += int(found["count"])
+        return total
+
+
+@contextmanager
+def gym_under_test(folder: Path, arguments: list[str]) -> Iterator[GymUnderTest]:
+    """`ng_run` with `arguments`, in `folder`, which gets a copy of the benchmarks' environment to serve.
+
+    Raises RuntimeError with what it wrote where it does not start.
+    """
+    home = folder / "resources_servers" / "benchmark"
+    shutil.copytree(ENVIRONMENT, home, ignore=shutil.ignore_patterns("__pycache__"))
+    log = folder / "ng_run.log"
+    started = time.perf_counter()
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [command("ng_run"), *arguments], cwd=folder, stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            ready_s = _until_ready(process, log, started)
+            (run,) = live_runs(folder)
+            servers = {status.name: status for status in asyncio.run(fetch_status(run.head_url))}
+            yield GymUnderTest(folder, process.pid, servers, ready_s)
+        finally:
+            _stop(process)
+
+
+def command(name: str) -> str:
+    """The installed command, of the environment that runs this benchmark."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def _until_ready(process: subprocess.Popen[bytes], log: Path, started: float) -> float:
+    while b"servers are ready" not in log.read_bytes():
+        if process.poll() is not None:
+            raise RuntimeError(f"ng_run ended with exit code {process.returncode}:\n{log.read_text()}")
+        time.sleep(0.005)
+    return time.perf_counter() - started
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
