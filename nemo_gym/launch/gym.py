@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -128,9 +127,7 @@ class Gym:
             task.cancel()
         if self._servers is not None:
             await self._servers.stop(self.options.shutdown_grace_s)
-        for task in background:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*background, return_exceptions=True)
         if self._addresses is not None:
             self._addresses.close()
         if self._folder is not None:
