@@ -63,10 +63,10 @@ class BaseVerifyRequest(BaseRunRequest):
     @model_validator(mode="before")
     @classmethod
     def _forget_an_earlier_reward(cls, data: Any) -> Any:
-        earlier = _REWARD_FIELDS - cls.model_fields.keys()
-        if isinstance(data, dict) and earlier & data.keys():
-            return {key: value for key, value in data.items() if key not in earlier}
-        return data
+        is_answer = "reward" in cls.model_fields
+        if is_answer or not isinstance(data, dict) or not _REWARD_FIELDS & data.keys():
+            return data
+        return {key: value for key, value in data.items() if key not in _REWARD_FIELDS}
 
 
 class BaseVerifyResponse(BaseVerifyRequest):
