@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
+
+from pydantic import Field
 
 from nemo_gym.cli.command import EXIT_FAILED, command
 from nemo_gym.cli.server_table import KINDS, name_of, server_table
@@ -16,7 +19,8 @@ from nemo_gym.serving.runs import ServerStatus, fetch_status, find_head, live_ru
 
 COMMAND = "ng_status"
 SUMMARY = "show the servers of the live runs in this folder; exit code 1 when there is none"
-EXAMPLE = "ng_status"
+EXAMPLE = "ng_status +wait_s=30"
+POLL_S = 0.1
 
 
 class HeadServerOptions(OptionsModel):
@@ -27,6 +31,8 @@ class HeadServerOptions(OptionsModel):
 class StatusOptions(OptionsModel):
     head_server: HeadServerOptions = HeadServerOptions()
     """Ask the head server at this address instead, as in `+head_server.port=11000`."""
+    wait_s: float = Field(default=0.0, ge=0)
+    """Wait up to so many seconds for every server of a run to be ready; exit code 1 when they are not."""
 
 
 def main() -> NoReturn:
@@ -34,15 +40,32 @@ def main() -> NoReturn:
 
 
 def status(argv: list[str]) -> int:
-    """Print a table per live run. 0: at least one answers and all its servers are ready or starting."""
+    """Print a table per live run. 0: at least one answers and, with `wait_s`, all servers are ready."""
     if wants_help(argv):
         print(help_text(StatusOptions, COMMAND, SUMMARY, EXAMPLE), end="")
         return 0
-    head = parse_options(argv, StatusOptions, command=COMMAND).head_server
-    cwd = Path.cwd()
+    options = parse_options(argv, StatusOptions, command=COMMAND)
+    all_ready = not options.wait_s or asyncio.run(_wait_until_ready(options))
+    shown = asyncio.run(_show(_head_urls(options)))
+    return shown if all_ready else EXIT_FAILED
+
+
+def _head_urls(options: StatusOptions) -> list[str]:
+    head, cwd = options.head_server, Path.cwd()
     runs = [] if head.host or head.port else live_runs(cwd)
-    urls = [run.head_url for run in runs] or [find_head(cwd, head.host, head.port)]
-    return asyncio.run(_show(urls))
+    return [run.head_url for run in runs] or [find_head(cwd, head.host, head.port)]
+
+
+async def _wait_until_ready(options: StatusOptions) -> bool:
+    """True as soon as there is a run and all its servers are ready, False after `wait_s`."""
+    give_up_at = time.monotonic() + options.wait_s
+    while time.monotonic() < give_up_at:
+        with suppress(RequestError):
+            states = [each.state for url in _head_urls(options) for each in await fetch_status(url)]
+            if states and set(states) == {"ready"}:
+                return True
+        await asyncio.sleep(POLL_S)
+    return False
 
 
 async def _show(urls: list[str]) -> int:

@@ -30,7 +30,7 @@ class ServerProcess:
     """What a process started by the launcher has inherited."""
 
     listen: socket.socket
-    """Bound to the server's address, not yet listening."""
+    """Listens already: what arrives before the server is ready waits."""
     spec: ServerSpec
     status_fd: int
 

@@ -251,6 +251,19 @@ def test_a_server_that_is_still_starting_is_seen_by_status(launch) -> None:
     assert re.search(r"^slow +resources +starting ", shown.stdout, re.MULTILINE)
 
 
+def test_status_waits_until_every_server_is_ready(launch) -> None:
+    run = launch({"slow": "time.sleep(1.5)\n" + GOOD, "good": GOOD})
+    command = [*STATUS, f"+wait_s={PATIENCE_S}"]
+    shown = subprocess.run(command, cwd=run.cwd, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert shown.returncode == 0 and re.search(r"^slow +resources +ready ", shown.stdout, re.MULTILINE)
+
+
+def test_status_stops_waiting_for_a_server_that_does_not_get_ready(launch) -> None:
+    run = launch({"slow": "print('starting', flush=True); time.sleep(600)"}).until("[slow] starting")
+    shown = subprocess.run([*STATUS, "+wait_s=1"], cwd=run.cwd, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert shown.returncode == 1
+
+
 def test_a_server_that_dies_is_named_and_comes_back(launch) -> None:
     run = launch({"one": "print('my last words')\n" + GOOD}).until(READY)
     pid = processes_of(run.run_id)[0]
