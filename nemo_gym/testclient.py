@@ -22,7 +22,6 @@ from nemo_gym.serving.loading import load_server_class
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerAddress, ServerSpec
 
-
 Watch = Callable[[str, HttpResponse], None]
 
 
