@@ -9,7 +9,7 @@ output=results/quickstart.jsonl
 echo "\$ ng_run \"+config_paths=[$config_paths]\" &"
 ng_run "+config_paths=[$config_paths]" &
 servers=$!
-trap "kill -INT $servers 2>/dev/null; wait $servers" EXIT
+trap "kill -TERM $servers 2>/dev/null; wait $servers" EXIT
 ng_status +wait_s=30 >/dev/null
 
 echo "\$ ng_collect_rollouts +agent_name=calendar_simple_agent +input_jsonl_fpath=... +num_repeats=4"

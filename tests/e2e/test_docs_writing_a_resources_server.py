@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "writing-a-resources-server.md"
+from tests.e2e.documents import ROOT, bash_blocks, only, running, shell
+
+PAGE = ROOT / "docs" / "writing-a-resources-server.md"
 
 FILE_BLOCK = re.compile(r"^`([\w/.]+)`\n\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
-BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 pytestmark = pytest.mark.e2e
 
@@ -29,25 +26,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(word: str) -> str:
-    [block] = [block for block in BASH_BLOCK.findall(PAGE.read_text(encoding="utf-8")) if block.startswith(word)]
-    return str(block)
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
-def shell(text: str, cwd: Path) -> str:
-    done = subprocess.run(
-        ["bash", "-ec", text], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_a_server_written_from_the_page_passes_the_checker_and_gets_rollouts(project: Path) -> None:
-    checked = shell(command("python"), project)
+    commands = bash_blocks(PAGE)
+    checked = shell(only(commands, "python"), project)
     assert "oracle 1.000" in checked
     problems = [line for line in checked.splitlines() if line.startswith("  ")]
     assert problems == [
@@ -56,32 +37,8 @@ def test_a_server_written_from_the_page_passes_the_checker_and_gets_rollouts(pro
         "  warning: tests/ holds no test_*.py",
     ]
 
-    running = subprocess.Popen(
-        ["bash", "-c", f"exec {command('ng_run')}"],
-        cwd=project,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert running.stdout is not None
-    try:
-        said = ""
-        for line in running.stdout:
-            said += line
-            if "are ready" in line:
-                break
-        else:
-            pytest.fail(f"ng_run ended before its servers were ready:\n{said}")
-        shell(command("ng_collect_rollouts"), project)
-    finally:
-        running.send_signal(signal.SIGINT)
-        try:
-            running.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            raise
+    with running(only(commands, "ng_run"), project):
+        shell(only(commands, "ng_collect_rollouts"), project)
     lines = (project / "results" / "exact_match.jsonl").read_text(encoding="utf-8").splitlines()
     rewards = [json.loads(line)["reward"] for line in lines]
     assert len(rewards) == 20

@@ -1,0 +1,86 @@
+"""Commands in documents: found in their `bash` blocks, run as a user would, in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PATIENCE_S = 120
+
+
+def bash_blocks(page: Path) -> list[str]:
+    """The page's `bash` blocks, in order."""
+    return _BASH_BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+def only(commands: list[str], word: str) -> str:
+    """The one command that begins with this word."""
+    [command] = [command for command in commands if command.startswith(word)]
+    return command
+
+
+def checkout_in(folder: Path) -> Path:
+    """Make a folder look like the checkout, so that results and run files are written there."""
+    for name in ("resources_servers", "responses_api_models", "responses_api_agents", "data"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """With this interpreter's commands on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def shell(command: str, cwd: Path) -> str:
+    """What the command prints; it must succeed."""
+    done = subprocess.run(
+        ["bash", "-ec", command],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def running(command: str, cwd: Path) -> Iterator[None]:
+    """The `ng_run` command, from the moment its servers are ready; stopped by Ctrl-C afterwards."""
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {command}"],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        said = ""
+        for line in process.stdout:
+            said += line
+            if "are ready" in line:
+                break
+        else:
+            raise AssertionError(f"{command} ended before its servers were ready:\n{said}")
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
