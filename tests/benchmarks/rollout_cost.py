@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class RolloutCost:
     fake_model_cpu_ms: float
     """Per rollout. Not part of the figure."""
     peak_rss_mb: dict[str, float]
-    """By process, MB of 10^6 bytes."""
+    """By process, MB of 10^6 bytes: of servers since they were started, of the collector to the end of what counts."""
     requests: float
     """HTTP requests per rollout, counted by those that answered them."""
     floor: Floor
@@ -83,8 +84,7 @@ def measure(gym: GymUnderTest, fake_model: LocalServer, load: Load) -> RolloutCo
     """
     settings = FakeModelSettings(load.tool_calls, load.model_latency_ms)
     _ask(fake_model, "PUT", "/settings", orjson.dumps(settings))
-    folder = gym.folder / f"{load.tool_calls}_tool_calls"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix=f"{load.tool_calls}_tool_calls_", dir=gym.folder))
     inputs, results, log = folder / "rows.jsonl", folder / "results.jsonl", folder / "collector.log"
     inputs.write_bytes(b"".join(orjson.dumps(task_row(index)) + b"\n" for index in range(load.total)))
     requests, counts = gym.requests(), _counts(fake_model)
@@ -102,7 +102,7 @@ def measure(gym: GymUnderTest, fake_model: LocalServer, load: Load) -> RolloutCo
     ):
         begin = _when_finished(load.warm_up, collector, gym, fake_model, counts)
         end = _when_finished(load.warm_up + load.rollouts, collector, gym, fake_model, counts)
-        peak = {name: peak_rss_bytes(pid) / 1e6 for name, pid in {"collector": collector.pid, **gym.pids()}.items()}
+        collector_peak_mb = peak_rss_bytes(collector.pid) / 1e6
     if collector.returncode != 0:
         raise RuntimeError(f"the collector ended with exit code {collector.returncode}:\n{log.read_text()}")
     result = _check(results, load)
@@ -113,7 +113,7 @@ def measure(gym: GymUnderTest, fake_model: LocalServer, load: Load) -> RolloutCo
         rollouts_per_s=measured / (end.at_s - begin.at_s),
         cpu_ms={name: (end.cpu_s[name] - begin.cpu_s[name]) / measured * 1e3 for name in end.cpu_s},
         fake_model_cpu_ms=(end.fake_model_cpu_s - begin.fake_model_cpu_s) / measured * 1e3,
-        peak_rss_mb=peak,
+        peak_rss_mb={"collector": collector_peak_mb, **{n: peak_rss_bytes(pid) / 1e6 for n, pid in gym.pids().items()}},
         requests=requests / load.total,
         floor=measure_floor(
             hops_of(task_row(0), result), rollouts=load.rollouts, warm_up=load.warm_up, concurrency=load.concurrency

@@ -99,7 +99,19 @@ def test_a_client_is_measured_in_a_process_of_its_own(client: str) -> None:
 @pytest.mark.e2e
 def test_the_figures_of_rollouts_add_up(tmp_path: Path) -> None:
     figures_path = tmp_path / "figures.json"
-    options = ["--rollouts", "40", "--concurrency", "4", "--tool-calls", "0", "2", "--json", str(figures_path)]
+    options = [
+        "--rollouts",
+        "40",
+        "--concurrency",
+        "4",
+        "--tool-calls",
+        "0",
+        "2",
+        "--repeats",
+        "1",
+        "--json",
+        str(figures_path),
+    ]
     benchmark = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.rollouts", *options], capture_output=True, text=True
     )
