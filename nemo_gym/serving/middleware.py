@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nemo_gym.errors import DeadlineExceeded, NemoGymError, RequestError
 from nemo_gym.schemas.validation import explain, places
+from nemo_gym.serving.error_log import ErrorLog
 from nemo_gym.serving.http import to_json
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class ErrorMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._error_log = ErrorLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +57,7 @@ class ErrorMiddleware:
             if isinstance(error, NemoGymError):
                 log.warning("%s %s: %s", scope["method"], scope["path"], error)
             else:
-                log.exception("%s %s failed", scope["method"], scope["path"])
+                self._error_log.record(f"{scope['method']} {scope['path']}", error)
             await _response_for(error)(scope, receive, send)
 
 
