@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ from nemo_gym.serving.http import HttpClient
 from tests.benchmarks.clients import ClientCost, Load, client_cost
 from tests.benchmarks.fake_model import FakeModel, FakeModelSettings
 from tests.benchmarks.floor import Hop, hops_of, measure_floor
-from tests.benchmarks.imports import import_cost
+from tests.benchmarks.imports import import_costs
 from tests.benchmarks.local_server import local_server
 from tests.benchmarks.process_stats import ProcessStat, process_tree
 from tests.benchmarks.task_rows import task_row
@@ -83,9 +85,9 @@ def test_a_process_tree_holds_children_after_their_parents() -> None:
 
 
 def test_an_import_is_timed_in_a_process_of_its_own() -> None:
-    seconds, rss_kib = import_cost("orjson", processes=1)
-    assert seconds > 0
-    assert rss_kib > 1000
+    costs = import_costs(["orjson", "json"], processes=2)
+    assert [len(costs[module]) for module in ("orjson", "json")] == [2, 2]
+    assert all(cost.seconds > 0 and cost.peak_rss_mb > 1 for cost in costs["orjson"])
 
 
 @pytest.mark.parametrize("client", ["aiohttp", "httpx"])
@@ -124,3 +126,11 @@ def test_the_figures_of_rollouts_add_up(tmp_path: Path) -> None:
         assert set(cost["cpu_ms"]) == set(cost["peak_rss_mb"]) == processes
         assert cost["total_cpu_ms"] == pytest.approx(sum(cost["cpu_ms"].values()))
         assert cost["requests"] == 3 * cost["load"]["tool_calls"] + 5
+
+
+def test_every_command_on_the_performance_page_exists() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+    modules = re.findall(r"^python -m (\S+)", page, re.MULTILINE)
+    assert len(modules) == 3
+    for module in modules:
+        assert importlib.util.find_spec(module) is not None, module
