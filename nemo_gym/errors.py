@@ -8,6 +8,18 @@ from dataclasses import dataclass
 class NemoGymError(Exception):
     """Base of all errors of this package. Its text is meant for users: no stack trace is needed to act on it."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # By default an error is made anew from its text alone, which those with fields cannot be. Errors travel between
+        # processes when a gym is part of somebody's actor.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[NemoGymError], args: tuple[object, ...], fields: dict[str, object]) -> NemoGymError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
 
 @dataclass(frozen=True)
 class ConfigProblem:
@@ -109,3 +121,18 @@ class JudgeError(NemoGymError):
         self.server, self.attempts = server, attempts
         tries = "" if attempts == 1 else f" ({attempts} attempts)"
         super().__init__(f"judge `{server}`: {message}{tries}")
+
+
+class RolloutError(NemoGymError):
+    """A rollout failed; raised only to callers who asked for results one by one, such as trainers.
+
+    `status` is what an HTTP server would have answered: below 500 where trying again is useless. `row` is the row as it
+    was given, so that it can be sent again; `result` is all that is known: `_ng_failure_class`, `_ng_failure`, and the
+    episode as far as it got.
+    """
+
+    def __init__(
+        self, message: str, *, status: int, failure_class: str, row: dict[str, object], result: dict[str, object]
+    ) -> None:
+        self.status, self.failure_class, self.row, self.result = status, failure_class, row, result
+        super().__init__(message)
