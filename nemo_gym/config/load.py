@@ -33,11 +33,13 @@ def load_config(
     cwd: Path,
     options: Collection[str] = (),
     initial: Mapping[str, Any] | None = None,
+    env_file: Path | None = Path(ENV_FILE),
 ) -> GymConfig:
     """Merge, resolve and check a whole configuration.
 
     `argv` are the arguments after the command's name. `options` names keys that belong to the command itself: they
     are left out here and read by `parse_options`. `initial` are values from a program that embeds the gym.
+    `env_file` is what stands for `env.yaml`, and need not exist; None: there is none.
 
     Precedence, rising: the files of `config_paths` in order (a file's own `config_paths` come before it), `env.yaml`
     in `cwd`, `initial`, the command line. Paths are looked up in `cwd`, then in the install.
@@ -48,10 +50,11 @@ def load_config(
     unreadable = [tuple(problem.key.split(".")) for problem in problems if problem.key]
     overrides = [_normal(override) for override in overrides if override.path[0] not in options]
     layers = _Layers(cwd=cwd, problems=problems, is_complete=(CONFIG_PATHS,) not in unreadable)
-    env = layers.read_env()
+    env_name = str(env_file or ENV_FILE)
+    env = layers.read_env(env_file)
 
     tree = ConfigTree()
-    tree.add(env, ENV_FILE)
+    tree.add(env, env_name)
     tree.add(initial or {}, INITIAL)
     for override in overrides:
         if override.path == (CONFIG_PATHS,):
@@ -61,7 +64,7 @@ def load_config(
     tree = ConfigTree()
     for name, values in layers.files:
         tree.add(values, name)
-    tree.add(env, ENV_FILE)
+    tree.add(env, env_name)
     tree.add(initial or {}, INITIAL)
     for override in overrides:
         problem = tree.apply(override)
@@ -74,7 +77,7 @@ def load_config(
         findings.silence(path)
 
     values = resolve(tree, findings)
-    sources = tuple(name for name, _ in layers.files) + ((ENV_FILE,) if env else ())
+    sources = tuple(name for name, _ in layers.files) + ((env_name,) if env else ())
     config = preflight(tree, values, findings, cwd=cwd, options=options, sources=sources)
     problems.extend(findings.problems)
     if not problems and not config.instances:
@@ -104,9 +107,9 @@ class _Layers:
     """Whether every file was found and read."""
     _seen: set[Path] = field(default_factory=set)
 
-    def read_env(self) -> dict[str, Any]:
-        path = self.cwd / ENV_FILE
-        return self._read(path, ENV_FILE) if path.is_file() else {}
+    def read_env(self, env_file: Path | None) -> dict[str, Any]:
+        path = self.cwd / env_file if env_file else None
+        return self._read(path, str(env_file)) if path and path.is_file() else {}
 
     def read_all(self, known: Mapping[str, Any], config_paths: object, source: str) -> None:
         """Read the files of a `config_paths` value that stands in `source`; `known` are values it may refer to."""
