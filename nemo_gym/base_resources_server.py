@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, TypeVar
 
 from fastapi import FastAPI
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, field_validator
 
+from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.metrics.aggregate import aggregate_metrics, default_key_metrics
 from nemo_gym.schemas.episode import (
     AggregateMetrics,
@@ -21,7 +23,7 @@ from nemo_gym.schemas.episode import (
     ReverifyMode,
 )
 from nemo_gym.schemas.responses import Response as NeMoGymResponse
-from nemo_gym.serving.app import BaseServerConfig, SimpleServer
+from nemo_gym.serving.app import SimpleServer
 from nemo_gym.serving.executor import CpuExecutor
 
 __all__ = [
@@ -41,12 +43,24 @@ __all__ = [
 
 T = TypeVar("T")
 
+OLDEST_MCP_SDK = 2
+"""Major version of the package `mcp`, as in the extra `nemo-gym[mcp]`."""
+
 
 class BaseResourcesServerConfig(BaseServerConfig):
     """The configuration of a resources server. Subclass it to add keys."""
 
     cpu_workers: int | None = None
     """Child processes that `run_cpu` uses at most; None: as many as there are cores."""
+    mcp: bool = False
+    """Whether the tools are offered over MCP too, at `/mcp`. Needs `pip install "nemo-gym[mcp]"`."""
+
+    @field_validator("mcp")
+    @classmethod
+    def _sdk_is_installed(cls, mcp: bool) -> bool:
+        if mcp:
+            _require_mcp_sdk()
+        return mcp
 
 
 class SimpleResourcesServer(SimpleServer):
@@ -60,7 +74,7 @@ class SimpleResourcesServer(SimpleServer):
 
     config: BaseResourcesServerConfig
 
-    session_ends_after: ClassVar[frozenset[str]] = frozenset({"/verify", "/close"})
+    session_ends_after: ClassVar[frozenset[str]] = frozenset({"/verify", "/close", "/aggregate_metrics"})
     keeps_empty_sessions: ClassVar[bool] = True
     reverify_mode: ClassVar[ReverifyMode] = ReverifyMode.UNKNOWN
     """Whether stored rollouts can be scored again without model calls. Set it to `STATELESS` if `verify()` needs
@@ -110,6 +124,11 @@ class SimpleResourcesServer(SimpleServer):
         app.post("/close")(self._close)
         app.post("/aggregate_metrics")(self.aggregate_metrics)
         app.get("/reverify_mode")(self._reverify_mode)
+        if self.config.mcp:
+            # Imported here: loading the SDK takes a second, which only who asks for it shall wait.
+            from nemo_gym.serving.mcp import McpMiddleware
+
+            app.add_middleware(McpMiddleware, owner=app, name=self.config.name, store=self._sessions)
         return app
 
     async def shutdown(self) -> None:
@@ -122,3 +141,13 @@ class SimpleResourcesServer(SimpleServer):
 
     async def _reverify_mode(self) -> str:
         return self.reverify_mode.value
+
+
+def _require_mcp_sdk() -> None:
+    """Raises `ValueError`, saying what to install, where the MCP SDK is absent or older than what is used of it."""
+    try:
+        installed = version("mcp")
+    except PackageNotFoundError:
+        raise ValueError('the MCP SDK is not installed; run `pip install "nemo-gym[mcp]"`') from None
+    if int(installed.partition(".")[0]) < OLDEST_MCP_SDK:
+        raise ValueError(f'the MCP SDK {installed} is too old; run `pip install "nemo-gym[mcp]"`')

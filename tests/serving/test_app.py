@@ -169,5 +169,11 @@ def test_aggregate_metrics_uses_the_servers_own_metrics() -> None:
     assert answer["agent_metrics"]["mean/reward"] == 0.5
 
 
+def test_asking_for_metrics_leaves_no_session_behind() -> None:
+    server = NamesResourcesServer.from_spec(spec_with(greeting="x"))
+    TestClient(server.setup_webserver()).post("/aggregate_metrics", json={"verify_responses": []})
+    assert len(server._sessions) == 0
+
+
 def test_reverify_mode_is_what_the_author_declared() -> None:
     assert make_client().get("/reverify_mode").json() == "unknown"
