@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 from fastapi import Body, FastAPI
 from starlette.requests import Request
 
+from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.metrics.aggregate import aggregate_metrics
 from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest, BaseVerifyResponse
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
-from nemo_gym.serving.app import BaseServerConfig, SimpleServer
+from nemo_gym.serving.app import SimpleServer
 
 __all__ = ["BaseResponsesAPIAgentConfig", "Body", "SimpleResponsesAPIAgent"]
 

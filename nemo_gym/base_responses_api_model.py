@@ -6,10 +6,11 @@ from fastapi import Body, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response as HttpAnswer
 
+from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER
-from nemo_gym.serving.app import BaseServerConfig, SimpleServer
+from nemo_gym.serving.app import SimpleServer
 
 __all__ = ["BaseResponsesAPIModelConfig", "Body", "SimpleResponsesAPIModel", "rollout_id_of"]
 

@@ -1,10 +1,33 @@
-"""Types of configuration blocks: references from one instance to another."""
+"""Types of configuration blocks: what every instance takes, and references from one instance to another."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class BaseServerConfig(BaseModel):
+    """An instance's block of the configuration, with the keys that every server takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = ""
+    """Instance name; filled in from the configuration's key."""
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """None: a free one."""
+    entrypoint: str = "app.py"
+    num_workers: int = Field(default=1, ge=1)
+    """Processes that serve this instance. All calls of a session reach the same one."""
+    session_ttl_s: float = Field(default=3600.0, gt=0)
+    """Idle seconds after which a session's state is freed."""
+    description: str | None = None
+    domain: str | None = None
+    verified: bool = False
+    verified_url: str | None = None
+    value: str | None = None
+    datasets: list[dict[str, Any]] | None = None
 
 
 class ServerRef(BaseModel):

@@ -67,7 +67,8 @@ def to_chat_completion(response: Response, dialect: ChatDialect = OPENAI_DIALECT
     Raises `ConversionError` for a failed response, and for one that holds tool outputs: that is a whole rollout.
     """
     if response.error is not None or response.status == "failed":
-        raise ConversionError(f"the response failed: {(response.error or {}).get('message', 'no reason given')}")
+        cause = response.error.message if response.error else "no reason given"
+        raise ConversionError(f"the response failed: {cause}")
     turn = AssistantTurn()
     for index, item in enumerate(response.output):
         turn.add(item, f"output[{index}]")

@@ -11,20 +11,20 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nemo_gym.schemas.responses import WireModel
-from nemo_gym.schemas.tokens import TokenFields
+from nemo_gym.schemas.responses import RequestPart, WhenSet, WireModel
+from nemo_gym.schemas.tokens import TokenFields, is_empty
 
 # --------------------------------------------------------------------------------------------------------- messages
 
 
-class ChatFunction(WireModel):
+class ChatFunction(RequestPart):
     """The tool a model asks for, and its arguments as the model wrote them: JSON text, not yet checked."""
 
     name: str
     arguments: str
 
 
-class ChatToolCall(WireModel):
+class ChatToolCall(RequestPart):
     """One tool call of an assistant message."""
 
     id: str
@@ -32,7 +32,7 @@ class ChatToolCall(WireModel):
     function: ChatFunction
 
 
-class ChatMessage(TokenFields):
+class ChatMessage(TokenFields, RequestPart):
     """One message of a conversation, of any role.
 
     The token fields stand on assistant messages only; clients send them back unchanged.
@@ -41,13 +41,13 @@ class ChatMessage(TokenFields):
     role: Literal["developer", "system", "user", "assistant", "tool"]
     content: str | list[dict[str, Any]] | None = None
     """Text, or parts (`text`, `image_url`, ...); None on an assistant message that holds only tool calls."""
-    name: str | None = None
+    name: WhenSet[str] = None
     tool_calls: list[ChatToolCall] | None = None
-    tool_call_id: str | None = None
+    tool_call_id: WhenSet[str] = None
     """On a tool message: the call that it answers."""
-    reasoning_content: str | None = None
+    reasoning_content: WhenSet[str] = None
     """What the model thought before it answered, as vLLM, SGLang and others give it."""
-    reasoning: str | None = None
+    reasoning: WhenSet[str] = None
     """The same under the name that newer engines and routers use."""
     refusal: str | None = None
 
@@ -71,17 +71,17 @@ class ChatCompletionMessage(ChatMessage):
 # ---------------------------------------------------------------------------------------------------------- request
 
 
-class ChatFunctionDefinition(WireModel):
+class ChatFunctionDefinition(RequestPart):
     """Name, purpose and argument schema of a tool."""
 
     name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
+    description: WhenSet[str] = None
+    parameters: WhenSet[dict[str, Any]] = None
     """JSON schema of the arguments."""
-    strict: bool | None = None
+    strict: WhenSet[bool] = None
 
 
-class ChatTool(WireModel):
+class ChatTool(RequestPart):
     """A tool that the model may call; other kinds than functions keep their own `type` and fields."""
 
     type: str = "function"
@@ -95,29 +95,29 @@ class ChatCompletionCreateParams(WireModel):
     """
 
     messages: list[ChatMessage]
-    model: str | None = None
-    tools: list[ChatTool] = Field(default_factory=list)
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-    max_tokens: int | None = Field(default=None, ge=1)
+    model: WhenSet[str] = None
+    tools: list[ChatTool] = Field(default_factory=list, exclude_if=is_empty)
+    tool_choice: WhenSet[str | dict[str, Any]] = None
+    parallel_tool_calls: WhenSet[bool] = None
+    max_completion_tokens: WhenSet[int] = Field(default=None, ge=1)
+    max_tokens: WhenSet[int] = Field(default=None, ge=1)
     """Older name of `max_completion_tokens`, the only one that some engines know."""
-    temperature: float | None = Field(default=None, ge=0)
-    top_p: float | None = Field(default=None, ge=0, le=1)
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0)
-    n: int | None = Field(default=None, ge=1)
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    reasoning_effort: str | None = None
-    response_format: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    store: bool | None = None
-    stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
-    user: str | None = None
+    temperature: WhenSet[float] = Field(default=None, ge=0)
+    top_p: WhenSet[float] = Field(default=None, ge=0, le=1)
+    logprobs: WhenSet[bool] = None
+    top_logprobs: WhenSet[int] = Field(default=None, ge=0)
+    n: WhenSet[int] = Field(default=None, ge=1)
+    stop: WhenSet[str | list[str]] = None
+    seed: WhenSet[int] = None
+    presence_penalty: WhenSet[float] = None
+    frequency_penalty: WhenSet[float] = None
+    reasoning_effort: WhenSet[str] = None
+    response_format: WhenSet[dict[str, Any]] = None
+    metadata: WhenSet[dict[str, Any]] = None
+    store: WhenSet[bool] = None
+    stream: WhenSet[bool] = None
+    stream_options: WhenSet[dict[str, Any]] = None
+    user: WhenSet[str] = None
 
 
 # ----------------------------------------------------------------------------------------------------------- answer

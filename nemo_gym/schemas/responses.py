@@ -7,11 +7,16 @@ Source: https://platform.openai.com/docs/api-reference/responses
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from nemo_gym.schemas.tokens import TokenFields
+from nemo_gym.schemas.tokens import TokenFields, is_absent, is_empty
+
+T = TypeVar("T")
+
+WhenSet = Annotated[T | None, Field(exclude_if=is_absent)]
+"""A parameter of a request: one that nobody set is not sent on as `null`, which some engines refuse."""
 
 Role = Literal["user", "assistant", "system", "developer"]
 
@@ -20,6 +25,25 @@ class WireModel(BaseModel):
     """A body whose shape others define: fields that this version does not know are kept as they came."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class RequestPart(WireModel):
+    """A part of a request: can be read like the dict that it was sent as, since OpenAI's own types are dicts there."""
+
+    def keys(self) -> list[str]:
+        """The fields that were sent, in the order of the schema."""
+        return [name for name in (*self.__dict__, *(self.__pydantic_extra__ or ())) if name in self.model_fields_set]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.model_fields_set
+
+    def __getitem__(self, key: str) -> Any:
+        fields = self.__dict__
+        return fields[key] if key in fields else (self.__pydantic_extra__ or {})[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The field, `default` where it was not sent."""
+        return self[key] if key in self.model_fields_set else default
 
 
 # ---------------------------------------------------------------------------------------------------- content parts
@@ -188,15 +212,15 @@ ITEM_TAGS = frozenset(
 """Tags of the unions above, which pydantic puts into the place of an error although no field has that name."""
 
 
-class FunctionTool(WireModel):
+class FunctionTool(RequestPart):
     """A tool that the model may call; hosted tools keep their own `type`."""
 
     type: str = "function"
-    name: str | None = None
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
+    name: WhenSet[str] = None
+    description: WhenSet[str] = None
+    parameters: WhenSet[dict[str, Any]] = None
     """JSON schema of the arguments."""
-    strict: bool | None = None
+    strict: WhenSet[bool] = None
 
 
 class ResponseCreateParams(WireModel):
@@ -206,25 +230,25 @@ class ResponseCreateParams(WireModel):
     """
 
     input: Input
-    model: str | None = None
-    instructions: str | None = None
-    tools: list[FunctionTool] = Field(default_factory=list)
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    max_tool_calls: int | None = Field(default=None, ge=0)
-    max_output_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0)
-    top_p: float | None = Field(default=None, ge=0, le=1)
-    top_logprobs: int | None = Field(default=None, ge=0)
-    reasoning: dict[str, Any] | None = None
-    text: dict[str, Any] | None = None
-    metadata: dict[str, Any] | None = None
-    previous_response_id: str | None = None
-    truncation: str | None = None
-    include: list[str] | None = None
-    store: bool | None = None
-    stream: bool | None = None
-    user: str | None = None
+    model: WhenSet[str] = None
+    instructions: WhenSet[str] = None
+    tools: list[FunctionTool] = Field(default_factory=list, exclude_if=is_empty)
+    tool_choice: WhenSet[str | dict[str, Any]] = None
+    parallel_tool_calls: WhenSet[bool] = None
+    max_tool_calls: WhenSet[int] = Field(default=None, ge=0)
+    max_output_tokens: WhenSet[int] = Field(default=None, ge=1)
+    temperature: WhenSet[float] = Field(default=None, ge=0)
+    top_p: WhenSet[float] = Field(default=None, ge=0, le=1)
+    top_logprobs: WhenSet[int] = Field(default=None, ge=0)
+    reasoning: WhenSet[dict[str, Any]] = None
+    text: WhenSet[dict[str, Any]] = None
+    metadata: WhenSet[dict[str, Any]] = None
+    previous_response_id: WhenSet[str] = None
+    truncation: WhenSet[str] = None
+    include: WhenSet[list[str]] = None
+    store: WhenSet[bool] = None
+    stream: WhenSet[bool] = None
+    user: WhenSet[str] = None
 
 
 class InputTokensDetails(WireModel):
@@ -251,6 +275,13 @@ class IncompleteDetails(WireModel):
     reason: str | None = None
 
 
+class ResponseError(WireModel):
+    """Why a model could not answer."""
+
+    code: str | None = None
+    message: str
+
+
 class Response(WireModel):
     """The answer of `POST /v1/responses`; after a rollout, the answer with everything that happened in `output`."""
 
@@ -260,7 +291,7 @@ class Response(WireModel):
     model: str
     output: list[OutputItem]
     status: str | None = "completed"
-    error: dict[str, Any] | None = None
+    error: ResponseError | None = None
     incomplete_details: IncompleteDetails | None = None
     instructions: str | list[Any] | None = None
     metadata: dict[str, Any] | None = None

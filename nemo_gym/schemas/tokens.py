@@ -7,8 +7,14 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-def _is_absent(value: object) -> bool:
+def is_absent(value: object) -> bool:
+    """For `exclude_if`: a field without a value is not written."""
     return value is None
+
+
+def is_empty(value: list[object]) -> bool:
+    """For `exclude_if`: an empty list is not written."""
+    return not value
 
 
 class TokenFields(BaseModel):
@@ -19,13 +25,13 @@ class TokenFields(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    prompt_token_ids: list[int] | None = Field(default=None, exclude_if=_is_absent)
+    prompt_token_ids: list[int] | None = Field(default=None, exclude_if=is_absent)
     """Ids of the whole prompt of this call, shape [prompt_length]."""
-    generation_token_ids: list[int] | None = Field(default=None, exclude_if=_is_absent)
+    generation_token_ids: list[int] | None = Field(default=None, exclude_if=is_absent)
     """Ids sampled in this call, shape [generation_length]."""
-    generation_log_probs: list[float] | None = Field(default=None, exclude_if=_is_absent)
+    generation_log_probs: list[float] | None = Field(default=None, exclude_if=is_absent)
     """Natural-log probability of each sampled id when it was sampled, shape [generation_length], all <= 0."""
-    routed_experts: Any = Field(default=None, exclude_if=_is_absent)
+    routed_experts: Any = Field(default=None, exclude_if=is_absent)
     """Per-token expert choices of a mixture-of-experts model, as the engine gives them."""
 
     @model_validator(mode="after")

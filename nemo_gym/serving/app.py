@@ -6,15 +6,16 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
 
 from nemo_gym.config.nearest import suggestion
+from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymError
 from nemo_gym.schemas.validation import places
 from nemo_gym.serving.json_route import JsonRoute
@@ -23,29 +24,6 @@ from nemo_gym.serving.request_metrics import RequestMetrics, RequestMetricsMiddl
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.sessions import SessionMiddleware, SessionStore
 from nemo_gym.serving.spec import ServerSpec
-
-
-class BaseServerConfig(BaseModel):
-    """An instance's block of the configuration, with the keys that every server takes."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = ""
-    """Instance name; filled in from the configuration's key."""
-    host: str = "127.0.0.1"
-    port: int | None = Field(default=None, ge=0, le=65535)
-    """None: a free one."""
-    entrypoint: str = "app.py"
-    num_workers: int = Field(default=1, ge=1)
-    """Processes that serve this instance. All calls of a session reach the same one."""
-    session_ttl_s: float = Field(default=3600.0, gt=0)
-    """Idle seconds after which a session's state is freed."""
-    description: str | None = None
-    domain: str | None = None
-    verified: bool = False
-    verified_url: str | None = None
-    value: str | None = None
-    datasets: list[dict[str, Any]] | None = None
 
 
 class SimpleServer(BaseModel):

@@ -36,9 +36,11 @@ def mistakes(model: Any, data: object) -> list[str]:
 
 
 def assert_kept(given: Any, got: Any, place: str = "") -> None:
-    """Everything that was given is there; defaults may have been added."""
+    """Everything that was given is there; defaults may have been added, parameters set to nothing left out."""
     if isinstance(given, dict):
         for key, value in given.items():
+            if not value and key not in got and (place.startswith(".responses_create_params") or ".tools[" in place):
+                continue
             assert key in got, f"{place}.{key} was dropped"
             assert_kept(value, got[key], f"{place}.{key}")
     elif isinstance(given, list):
