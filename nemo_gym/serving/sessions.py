@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,9 @@ class SessionStore:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def __contains__(self, session_id: str) -> bool:
+        return session_id in self._sessions
+
     def new_id(self) -> str:
         return f"{self.worker}-{secrets.token_hex(16)}"
 
@@ -70,6 +73,19 @@ class SessionStore:
         """The session id in a cookie's value, None where the signature is not ours."""
         session_id = cookie.rpartition(".")[0]
         return session_id if session_id and hmac.compare_digest(self.sign(session_id), cookie) else None
+
+    def presented_id(self, headers: Iterable[tuple[bytes, bytes]], cookie: str) -> str | None:
+        """The session that a request names, by header or in that cookie; None where it names none that may be used."""
+        for name, value in headers:
+            if name == b"x-session-id":
+                text = value.decode("latin-1")
+                return text if _HEADER_VALUE.fullmatch(text) else None
+            if name == b"cookie":
+                prefix = f"{cookie}=".encode()
+                for pair in value.split(b"; "):
+                    if pair.startswith(prefix):
+                        return self.verified_id(pair[len(prefix) :].decode("latin-1"))
+        return None
 
     def acquire(self, session_id: str) -> dict[str, Any]:
         """The session's dict, made where there is none. While acquired it cannot expire."""
@@ -123,13 +139,12 @@ class SessionMiddleware:
     ) -> None:
         self.app, self.store, self.closing, self.keep_empty = app, store, closing, keep_empty
         self._cookie = session_cookie_name(instance)
-        self._cookie_prefix = f"{self._cookie}=".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        presented = self._presented_id(scope["headers"])
+        presented = self.store.presented_id(scope["headers"], self._cookie)
         session_id = presented or self.store.new_id()
         data = scope["session"] = self.store.acquire(session_id)
         status = 500
@@ -149,14 +164,3 @@ class SessionMiddleware:
         finally:
             done = scope["path"] in self.closing and status < 400
             await self.store.release(session_id, free=done or (not self.keep_empty and len(data) == 1))
-
-    def _presented_id(self, headers: list[tuple[bytes, bytes]]) -> str | None:
-        for name, value in headers:
-            if name == b"x-session-id":
-                text = value.decode("latin-1")
-                return text if _HEADER_VALUE.fullmatch(text) else None
-            if name == b"cookie":
-                for pair in value.split(b"; "):
-                    if pair.startswith(self._cookie_prefix):
-                        return self.store.verified_id(pair[len(self._cookie_prefix) :].decode("latin-1"))
-        return None

@@ -61,9 +61,11 @@ class MultiStepResourcesServer(SimpleResourcesServer):
         return app
 
     async def get_synonym_value(self, body: GetSynonymValueRequest) -> GetSynonymValueResponse:
+        """The value of one synonym, an integer."""
         return GetSynonymValueResponse(synonym_value=synonym_value(body.synonym))
 
     async def extract_synonym_values(self, body: ExtractSynonymValuesRequest) -> ExtractSynonymValuesResponse:
+        """Hands in the values, all at once."""
         return ExtractSynonymValuesResponse(success=True)
 
     async def verify(self, body: SynonymVerifyRequest) -> SynonymVerifyResponse:

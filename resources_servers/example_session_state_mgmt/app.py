@@ -66,10 +66,12 @@ class SessionStateResourcesServer(SimpleResourcesServer):
         return BaseSeedSessionResponse()
 
     async def increment_counter(self, request: Request, body: IncrementCounterRequest) -> IncrementCounterResponse:
+        """Adds a number to the counter; a negative one takes away."""
         request.session[COUNT] = current_count(request) + body.count
         return IncrementCounterResponse(success=True)
 
     async def get_counter_value(self, request: Request) -> GetCounterValueResponse:
+        """The counter's value."""
         return GetCounterValueResponse(count=current_count(request))
 
     async def verify(self, request: Request, body: CounterVerifyRequest) -> CounterVerifyResponse:
