@@ -38,7 +38,7 @@ FLOORS = [
 COMPONENT_KINDS = ["resources_servers", "responses_api_models", "responses_api_agents"]
 
 HEAVY = ["ray", "torch", "pandas", "transformers", "vllm", "trl", "datasets", "wandb", "numpy"]
-HEAVY_FOR_SERVERS = [*HEAVY, "openai", "aiohttp", "uvicorn", "hydra", "omegaconf", "rich", "httpx", "watchfiles"]
+HEAVY_FOR_SERVERS = [*HEAVY, "openai", "aiohttp", "uvicorn", "hydra", "omegaconf", "rich", "httpx", "watchfiles", "mcp"]
 
 
 def modules_of(folder: Path) -> dict[str, Path]:
