@@ -35,6 +35,7 @@ class Observer(Protocol):
 
 class _Servers(Protocol):
     failure: asyncio.Future[None]
+    deaths: list[str]
 
     async def start(self) -> None: ...
     async def stop(self, grace_s: float) -> None: ...
@@ -106,6 +107,10 @@ class Gym:
     def statuses(self) -> list[ServerStatus]:
         """How every server process is doing."""
         return self._servers.statuses() if self._servers else []
+
+    def deaths(self) -> list[str]:
+        """What is known of each server that was ready and ended unasked, in order; it may have been started again."""
+        return list(self._servers.deaths) if self._servers else []
 
     def poll(self) -> None:
         """Raise the LaunchError that names the dead server, if one ended the run; else do nothing."""

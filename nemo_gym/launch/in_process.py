@@ -26,6 +26,7 @@ class InProcessServers:
 
     def __init__(self, specs: Sequence[tuple[ServerSpec, Listener]]) -> None:
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.deaths: list[str] = []
         self._specs = specs
         self._states: dict[str, ServerState] = {label_of(spec): "starting" for spec, _ in specs}
         self._tasks: list[asyncio.Task[None]] = []
@@ -102,6 +103,7 @@ class InProcessServers:
             return
         error = None if task.cancelled() else task.exception()
         reason = f": {type(error).__name__}: {error}" if error else ""
-        failure = LaunchError(f"{task.get_name()} ended{reason}")
+        self.deaths.append(f"{task.get_name()} ended{reason}")
+        failure = LaunchError(self.deaths[-1])
         failure.__cause__ = error
         self.failure.set_exception(failure)

@@ -35,6 +35,8 @@ class Supervisor:
         self.servers = servers
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the LaunchError that ends the run, if one does."""
+        self.deaths: list[str] = []
+        """What is known of each process that was ready and ended unasked, in order."""
         self._options, self._run_id, self._notify = options, run_id, notify
         self._guard: Guard | None = None
         self._starting: set[asyncio.Task[None]] = set()
@@ -125,6 +127,8 @@ class Supervisor:
             while await self._outlive(server):
                 pass
         except LaunchError as error:
+            # Nobody will answer there any more: connections are to be refused, not to wait.
+            server.listener.bound.close()
             if not self.failure.done():
                 self.failure.set_exception(error)
 
@@ -138,6 +142,7 @@ class Supervisor:
         exited = await asyncio.shield(process.exited)
         self._guard.remove(process.pid)
         report = server.end_of_process(exited)
+        self.deaths.append(report)
         if self._options.reload:
             self._notify(f"{report}\n{_WAITING}")
             return False
