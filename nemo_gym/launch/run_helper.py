@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from nemo_gym.config.initial import GlobalConfigDictParserConfig
+from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import LaunchError
 from nemo_gym.launch.gym import Gym
 from nemo_gym.launch.gym_thread import GymThread
-from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.serving.server_client import ServerClient
 
 
