@@ -14,6 +14,16 @@ REFUSED_STATUSES = frozenset({429, 503})
 """Statuses by which a server says that it did not process the request."""
 
 
+class Cookie(str):
+    """A cookie's value; `.value` is the same, as users of aiohttp write it."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> str:
+        return str(self)
+
+
 class _Content:
     """`response.content.read()`, as users of aiohttp write it."""
 
@@ -33,7 +43,7 @@ class HttpResponse:
     headers: Mapping[str, str]
     """Keys in lower case."""
     body: bytes
-    cookies: dict[str, str] = field(default_factory=dict)
+    cookies: dict[str, Cookie] = field(default_factory=dict)
     """What the server asked to keep, by name."""
 
     @property
@@ -89,7 +99,7 @@ class ByteStream(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
-def parse_set_cookies(headers: list[str]) -> dict[str, str]:
+def parse_set_cookies(headers: list[str]) -> dict[str, Cookie]:
     """Name and value of each `Set-Cookie` header; attributes are dropped, since cookies here never leave a rollout."""
     pairs = (header.split(";", 1)[0].partition("=") for header in headers)
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    return {name.strip(): Cookie(value.strip()) for name, _, value in pairs}

@@ -153,10 +153,9 @@ class SessionMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if presented is None:
-                    headers = MutableHeaders(scope=message)
-                    cookie = f"{self._cookie}={self.store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax"
-                    headers.append("set-cookie", cookie)
+                # With every answer, not only the first: some agents keep the cookies of the last answer only.
+                cookie = f"{self._cookie}={self.store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax"
+                MutableHeaders(scope=message).append("set-cookie", cookie)
             await send(message)
 
         try:

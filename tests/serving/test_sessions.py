@@ -66,6 +66,12 @@ def test_a_header_that_is_no_session_id_gets_a_new_session(header: str) -> None:
     assert answer.json()["id"] != header and "set-cookie" in answer.headers
 
 
+def test_every_answer_carries_the_cookie_so_that_a_client_may_keep_only_the_last_ones() -> None:
+    client = client_of(SessionStore())
+    first = client.post("/count").headers["set-cookie"]
+    assert client.post("/count").headers["set-cookie"] == client.post("/fail").headers["set-cookie"] == first
+
+
 def test_a_forged_cookie_gets_a_new_session() -> None:
     store = SessionStore()
     client = client_of(store)
