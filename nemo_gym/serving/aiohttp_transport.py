@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from nemo_gym.errors import ConnectionLost, DeadlineExceeded, RequestError, Unreachable
-from nemo_gym.serving.http_response import ByteStream, HttpResponse, parse_set_cookies
+from nemo_gym.serving.http_response import ByteStream, Cookie, HttpResponse, parse_set_cookies
 
 CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 30.0
@@ -46,7 +46,7 @@ class AiohttpTransport:
                 ) as answer,
             ):
                 received = {key.lower(): value for key, value in answer.headers.items()}
-                cookies: dict[str, str] = {}
+                cookies: dict[str, Cookie] = {}
                 if "set-cookie" in received:
                     cookies = parse_set_cookies(answer.headers.getall("Set-Cookie"))
                 return HttpResponse(url, answer.status, received, await answer.read(), cookies)
