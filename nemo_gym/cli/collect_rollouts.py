@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
 import uvloop
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from rich.console import Console
 
 from nemo_gym.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, command
+from nemo_gym.cli.running_servers import HeadServerAddress, running_servers
+from nemo_gym.cli.stopping import stop_on_signals, tell
 from nemo_gym.config.options import OptionsModel, help_text, parse_options, wants_help
-from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, RequestError
+from nemo_gym.config.places import find_file
+from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.rollouts.collection import DEFAULT_MAX_ATTEMPTS, Collected, CollectionOptions, agents_of, collect
 from nemo_gym.rollouts.plan import PlanOptions
 from nemo_gym.rollouts.progress import ProgressDisplay
@@ -22,22 +23,13 @@ from nemo_gym.rollouts.rows import unknown_agent
 from nemo_gym.rollouts.running import DEFAULT_PARALLEL, DEFAULT_ROLLOUT_TIMEOUT_S, Stop
 from nemo_gym.rollouts.summary import print_summary
 from nemo_gym.serving.http import HttpClient
-from nemo_gym.serving.runs import fetch_directory, find_head
-from nemo_gym.serving.server_client import ServerClient
-from nemo_gym.serving.spec import ServerAddress
 
 COMMAND = "ng_collect_rollouts"
-GRACE_S = 5.0
-"""How long rollouts that still run may finish after the first Ctrl-C."""
-
-
-class HeadServerAddress(BaseModel):
-    """Where the head server answers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str | None = None
-    port: int | None = None
+SUMMARY = "run every task of a file against running servers and keep the results"
+EXAMPLE = (
+    f"{COMMAND} +agent_name=calendar_simple_agent "
+    "+input_jsonl_fpath=resources_servers/calendar/data/example.jsonl +output_jsonl_fpath=rollouts.jsonl"
+)
 
 
 class CollectRolloutsOptions(OptionsModel):
@@ -58,17 +50,17 @@ class CollectRolloutsOptions(OptionsModel):
     responses_create_params: dict[str, Any] = Field(default_factory=dict)
     """Set over each row's own, as `{temperature: 0.5}`."""
     resume_from_cache: bool = False
-    """Continue what lies in the output files, with the same arguments."""
+    """Continue what lies there, with the same arguments."""
     overwrite: bool = False
     """Throw away what lies in the output files."""
     max_failed: int = Field(default=0, ge=0)
-    """So many failed rollouts still count as success (exit code 0)."""
+    """So many failed rollouts still count as success."""
     max_attempts: int = Field(default=DEFAULT_MAX_ATTEMPTS, ge=1)
     """Attempts at one rollout, over all resumed runs."""
     rollout_timeout_s: float = Field(default=DEFAULT_ROLLOUT_TIMEOUT_S, gt=0)
     """Seconds that one rollout may take."""
     head_server: HeadServerAddress | None = None
-    """Its `.host` and `.port`, if not those of the run started in this folder."""
+    """Its `.host` and `.port`, if not those of this folder."""
 
     @model_validator(mode="after")
     def _resume_or_overwrite(self) -> Self:
@@ -84,7 +76,7 @@ def main() -> NoReturn:
 def run(argv: list[str]) -> int:
     """Exit code: 0 if at most `max_failed` rollouts failed, 1 if more did, 130 if interrupted."""
     if wants_help(argv):
-        print(help_text(CollectRolloutsOptions, COMMAND, "collect rollouts from running servers.", _EXAMPLE), end="")
+        print(help_text(CollectRolloutsOptions, COMMAND, SUMMARY, EXAMPLE), end="")
         return 0
     options = parse_options(argv, CollectRolloutsOptions, command=COMMAND)
     try:
@@ -94,43 +86,26 @@ def run(argv: list[str]) -> int:
         return EXIT_INTERRUPTED
     print_summary(collected, Console())
     if collected.interrupted:
-        _tell("interrupted; +resume_from_cache=true continues")
+        tell(COMMAND, "interrupted; +resume_from_cache=true continues")
         return EXIT_INTERRUPTED
     if collected.tally.num_failed > options.max_failed:
-        _tell(f"{collected.tally.num_failed} rollouts failed, {options.max_failed} allowed (+max_failed=)")
+        tell(COMMAND, f"{collected.tally.num_failed} rollouts failed, {options.max_failed} allowed (+max_failed=)")
         return EXIT_FAILED
     return 0
-
-
-_EXAMPLE = (
-    f"{COMMAND} +agent_name=calendar_simple_agent "
-    "+input_jsonl_fpath=resources_servers/calendar/data/example.jsonl +output_jsonl_fpath=rollouts.jsonl"
-)
 
 
 async def _collect(options: CollectRolloutsOptions) -> Collected:
     http = HttpClient()
     try:
-        client = ServerClient(await _directory(options.head_server, http), http)
+        client = await running_servers(options.head_server, http)
         stop = Stop()
-        _stop_on_signals(stop)
+        stop_on_signals(stop, COMMAND)
         with ProgressDisplay(Console(stderr=True)) as progress:
             return await collect(
                 client, _collection_options(options, agents_of(client)), stop=stop, on_progress=progress.update
             )
     finally:
         await http.close()
-
-
-async def _directory(head: HeadServerAddress | None, http: HttpClient) -> dict[str, ServerAddress]:
-    head_url = find_head(Path.cwd(), head.host, head.port) if head else find_head(Path.cwd())
-    try:
-        return await fetch_directory(head_url, http)
-    except RequestError as error:
-        raise LaunchError(
-            f"no running servers found ({error}).\n"
-            "Start them in this folder with ng_run, or say where they are: +head_server.host=… +head_server.port=…"
-        ) from error
 
 
 def _collection_options(options: CollectRolloutsOptions, agents: list[str]) -> CollectionOptions:
@@ -140,7 +115,7 @@ def _collection_options(options: CollectRolloutsOptions, agents: list[str]) -> C
     if agent is None and len(agents) == 1:
         agent = agents[0]
     return CollectionOptions(
-        input_path=options.input_jsonl_fpath,
+        input_path=find_file(str(options.input_jsonl_fpath), Path.cwd()) or options.input_jsonl_fpath,
         output_path=options.output_jsonl_fpath,
         plan=PlanOptions(
             agent_name=agent,
@@ -154,32 +129,6 @@ def _collection_options(options: CollectRolloutsOptions, agents: list[str]) -> C
         overwrite=options.overwrite,
         max_attempts=options.max_attempts,
     )
-
-
-def _stop_on_signals(stop: Stop) -> None:
-    """The first signal lets running rollouts finish for a while, the second cancels them, the third ends at once."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-    signals = 0
-
-    def on_signal() -> None:
-        nonlocal signals
-        signals += 1
-        if signals == 1:
-            _tell(f"stopping: running rollouts have {GRACE_S:g} s to finish; again to cancel them now")
-            stop.ask(GRACE_S)
-        elif signals == 2:
-            stop.ask(0.0)
-        else:
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-
-
-def _tell(text: str) -> None:
-    print(f"{COMMAND}: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
