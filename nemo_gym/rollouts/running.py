@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from nemo_gym.rollouts.attempt import Result, attempt_rollout
 from nemo_gym.rollouts.rows import TaskRow
@@ -40,12 +41,13 @@ async def run_rollouts(
     num_parallel: int = DEFAULT_PARALLEL,
     timeout_s: float = DEFAULT_ROLLOUT_TIMEOUT_S,
     stop: Stop | None = None,
+    slots: AbstractAsyncContextManager[object] | None = None,
 ) -> AsyncGenerator[tuple[TaskRow, Result], None]:
     """Run each row on the agent that its `agent_ref` names and yield it with its result, in order of completion.
 
     `rows` is read only as far as there is room for, so it may be endless. A failed rollout is yielded like any other
-    (see `Result`) and stops nothing. `timeout_s` bounds each rollout. Closing the generator, or `stop` once its grace
-    has passed, cancels what still runs, down to the agent.
+    (see `Result`) and stops nothing. `timeout_s` bounds each rollout. `slots`, a semaphore say, is entered around each
+    one. Closing the generator, or `stop` once its grace has passed, cancels what still runs, down to the agent.
     """
     finished: asyncio.Queue[tuple[TaskRow, Result] | BaseException | None] = asyncio.Queue()
     running: set[asyncio.Task[None]] = set()
@@ -54,7 +56,9 @@ async def run_rollouts(
 
     async def run(row: TaskRow) -> None:
         try:
-            finished.put_nowait((row, await attempt_rollout(client, row, timeout_s=timeout_s)))
+            async with slots or nullcontext():
+                result = await attempt_rollout(client, row, timeout_s=timeout_s)
+            finished.put_nowait((row, result))
         except Exception as error:  # noqa: BLE001 - a defect of ours: raised where the results are read
             finished.put_nowait(error)
 
