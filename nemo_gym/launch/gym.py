@@ -7,8 +7,9 @@ import logging
 import secrets
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
+from nemo_gym.config.global_config import known_global_config, set_global_config, with_addresses
 from nemo_gym.config.instance import GymConfig
 from nemo_gym.config.secrets import mask_secrets
 from nemo_gym.launch.addresses import Addresses, Listener
@@ -79,6 +80,8 @@ class Gym:
         self.directory: dict[str, ServerAddress] = {}
         """Where every instance answers, by name."""
         self.head_url = ""
+        self.global_config: dict[str, Any] = {}
+        """The configuration with every instance's address. Holds secrets."""
         self.run_id = ""
         self._cwd, self._observer = cwd, observer
         self._addresses: Addresses | None = None
@@ -135,6 +138,8 @@ class Gym:
         await asyncio.gather(*background, return_exceptions=True)
         if self._addresses is not None:
             self._addresses.close()
+        if known_global_config() is self.global_config:
+            set_global_config(None)
         if self._folder is not None:
             self._folder.close()
         if self._servers is not None and not self._servers.failure.cancel() and not self._servers.failure.cancelled():
@@ -148,6 +153,9 @@ class Gym:
     async def _start(self) -> None:
         self._addresses = addresses = Addresses.bind(self.config)
         self.directory, self.head_url = addresses.directory, addresses.head.url
+        urls = {name: address.urls[0] for name, address in addresses.directory.items()}
+        self.global_config = with_addresses(self.config, urls, self.head_url)
+        set_global_config(self.global_config)
         self._folder = RunFolder.create(self._cwd)
         self.run_id = self._folder.run_id
         self._servers = await self._make_servers(self._specs(addresses))
@@ -175,6 +183,7 @@ class Gym:
                     settings=instance.settings,
                     source=instance.source,
                     directory=addresses.directory,
+                    global_config=self.global_config,
                     run_id=self.run_id,
                     session_secret=session_secret,
                     working_dir=str(self._cwd.resolve()),
@@ -206,7 +215,7 @@ class Gym:
         from nemo_gym.serving.head import head_app
         from nemo_gym.serving.process import serve
 
-        app = head_app(mask_secrets(self.config.values), self._instances, self.statuses)
+        app = head_app(mask_secrets(self.global_config), self._instances, self.statuses)
         serving = serve(app, addresses.head.bound, on_ready=lambda: None, handles_signals=False)
         self._head = asyncio.create_task(serving)
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
 
+from nemo_gym.config.global_config import set_global_config
 from nemo_gym.config.nearest import suggestion
 from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymError
@@ -55,7 +56,8 @@ class SimpleServer(BaseModel):
             config = config_class.model_validate({**spec.settings, "name": spec.name})
         except ValidationError as error:
             raise ConfigError(_problems(error, spec, config_class)) from None
-        server = cls(config=config, server_client=client or ServerClient(spec.directory))
+        server_client = client or ServerClient(spec.directory, global_config_dict=spec.global_config)
+        server = cls(config=config, server_client=server_client)
         server._sessions = SessionStore(secret=spec.session_secret, worker=spec.worker)
         return server
 
@@ -87,8 +89,14 @@ class SimpleServer(BaseModel):
     async def close_session(self, session_id: str) -> None:
         """Free what is kept for a session. Called once per session: after it ended, or after it was idle too long."""
 
+    async def startup(self) -> None:
+        """Start what the server needs. Called once, after `setup_webserver` and before the first request.
+
+        May take its time: the launcher waits up to `start_timeout_s`. Raise a `NemoGymError` where it cannot be had.
+        """
+
     async def shutdown(self) -> None:
-        """Free what the server holds. Called once, when it stops."""
+        """Free what the server holds, if `startup` was not completed too. Called once, when it stops."""
         await self.server_client.close()
 
     @asynccontextmanager
@@ -114,8 +122,10 @@ class SimpleServer(BaseModel):
             process = ServerProcess.from_environment()
         except LaunchError as error:
             raise SystemExit(str(error)) from None
+        set_global_config(process.spec.global_config)
         try:
-            run(cls.from_spec(process.spec).setup_webserver(), process)
+            server = cls.from_spec(process.spec)
+            run(server.setup_webserver(), process, server.startup)
         except ConfigError as error:
             process.report({"event": "failed", "problems": [asdict(problem) for problem in error.problems]})
             raise SystemExit(2) from None

@@ -13,11 +13,12 @@ import secrets
 import shutil
 import time
 from pathlib import Path
-from typing import IO, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from nemo_gym.errors import BadBody, LaunchError
+from nemo_gym.errors import BadBody, LaunchError, Unreachable
 from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.spec import ServerAddress
 
@@ -171,6 +172,25 @@ async def fetch_directory(head_url: str, http: HttpClient | None = None) -> dict
     body = await _fetch(head_url + "/server_instances", http)
     instances = _parse(_INSTANCES, body, head_url + "/server_instances")
     return {instance.process_name: instance.address() for instance in instances}
+
+
+def read_global_config(head_url: str) -> dict[str, Any]:
+    """The configuration of the run behind that head server, without secrets. Blocks. Raises RequestError."""
+    # Imported here: few processes ask for it.
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    import yaml
+
+    url = head_url + "/global_config_dict_yaml"
+    try:
+        with urlopen(url, timeout=HEAD_TIMEOUT_S) as answer:
+            body = answer.read()
+    except URLError as error:
+        raise Unreachable(f"no head server answers: {error.reason}", url=url, delivered=False) from error
+    values = yaml.safe_load(orjson.loads(body))
+    assert isinstance(values, dict)
+    return values
 
 
 async def fetch_status(head_url: str, http: HttpClient | None = None) -> list[ServerStatus]:

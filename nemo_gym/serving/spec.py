@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ServerAddress(BaseModel):
@@ -40,6 +40,8 @@ class ServerSpec(BaseModel):
     """The YAML file that the block came from."""
     directory: dict[str, ServerAddress]
     """Every instance of the run, by name."""
+    global_config: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """The run's whole configuration, addresses and secrets included, for servers that ask for it."""
     run_id: str
     session_secret: str
     """Signs session cookies; random per run."""
