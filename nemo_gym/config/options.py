@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import types
 from collections.abc import Collection, Sequence
 from enum import Enum
@@ -19,7 +20,9 @@ from nemo_gym.config.shown import shown
 from nemo_gym.config.tree import ConfigTree
 from nemo_gym.errors import ConfigError, ConfigProblem
 
-HELP_WIDTH = 100
+HELP_WIDTH = 80
+"""With `HELP_HEIGHT` lines, a terminal of the size that everyone has."""
+HELP_HEIGHT = 24
 
 
 class OptionsModel(BaseModel):
@@ -150,23 +153,47 @@ def wants_help(argv: Sequence[str]) -> bool:
 
 
 def help_text(model: type[OptionsModel], command: str, summary: str, example: str) -> str:
-    """What `<command> --help` prints: what it does, an example, one line per option."""
-    rows = [(_usage(name, field), _first_sentence(field.description)) for name, field in model.model_fields.items()]
-    width = max((len(left) for left, _ in rows), default=0)
-    lines = [f"{command}: {summary}", "", f"  {example}", ""]
+    """What `<command> --help` prints: what it does, an example that can be pasted, the options."""
+    lines = [*textwrap.wrap(f"{command}: {summary}", HELP_WIDTH), "", *_shell_lines(example), ""]
+    rows = [(_usage(name, field), field) for name, field in model.model_fields.items()]
+    width = max((len(usage) for usage, _ in rows), default=0)
     if rows:
-        lines.append("Options:")
-    for left, description in rows:
-        line = f"  {left:<{width}}  {description}".rstrip()
-        lines.append(line if len(line) <= HELP_WIDTH else f"{line[: HELP_WIDTH - 1].rstrip()}…")
+        lines.append("Options (* must be given):")
+    for usage, field in rows:
+        mark = "*" if field.is_required() else " "
+        described = textwrap.wrap(_first_sentence(field.description), HELP_WIDTH - width - 4) or [""]
+        lines.append(f"{mark} {usage:<{width}}  {described[0]}".rstrip())
+        lines.extend(" " * (width + 4) + rest for rest in described[1:])
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _shell_lines(example: str) -> list[str]:
+    """The example, continued on further lines where it is too wide: between arguments, or within a quoted list."""
+    lines: list[str] = []
+    for word in example.split(" "):
+        if not lines:
+            lines.append(f"  {word}")
+        elif len(lines[-1]) + len(word) + 3 <= HELP_WIDTH:
+            lines[-1] += f" {word}"
+        elif len(word) + 8 <= HELP_WIDTH or "," not in word:
+            lines[-1] += " \\"
+            lines.append(f"      {word}")
+        else:  # inside double quotes a shell joins lines without a blank, so these stand at the margin
+            first, *others = word.split(",")
+            if len(lines[-1]) + len(first) + 3 <= HELP_WIDTH:
+                lines[-1] += f" {first}"
+            else:
+                lines[-1] += " \\"
+                lines.append(f"      {first}")
+            for part in others:
+                lines[-1] += ",\\"
+                lines.append(part)
+    return lines
+
+
 def _usage(name: str, field: FieldInfo) -> str:
-    if field.is_required():
-        return f"+{name}=…  (required)"
     default = field.get_default(call_default_factory=True)
-    if default is None:
+    if field.is_required() or default is None or isinstance(default, BaseModel) or default in ({}, []):
         return f"+{name}="
     return f"+{name}={str(default).lower() if isinstance(default, bool) else default}"
 

@@ -19,6 +19,8 @@ TaskRow = dict[str, Any]
 MAX_PROBLEMS = 8
 """So many bad lines are listed; of the others only the number is told."""
 
+CONVERT_CHAT = "`ng_prepare_data +convert_chat=true` converts it"
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -43,22 +45,30 @@ def read_lines(path: Path) -> Iterator[Line]:
         raise DataError(str(path), None, f"cannot be read: {error.strerror}") from error
 
 
+def parse_object(path: Path, line: Line) -> dict[str, Any]:
+    """The JSON object on a line. Raises `DataError` naming the line, what is wrong and what to do."""
+    problem = _problem_of_text(line)
+    if problem:
+        raise DataError(str(path), line.number, problem)
+    try:
+        value = orjson.loads(line.text)
+    except orjson.JSONDecodeError as error:
+        raise DataError(str(path), line.number, f"no JSON: {error}; each line is one whole JSON object") from error
+    if not isinstance(value, dict):
+        message = f"{_kind(value)} where a task row was expected; each line is one JSON object"
+        raise DataError(str(path), line.number, message)
+    return value
+
+
 def parse_row(path: Path, line: Line) -> TaskRow:
     """The task row on a line. Checks its structure only: an agent checks the whole when it gets it.
 
     Raises `DataError` naming the line, what is wrong and what to do.
     """
-    problem = _problem_of_text(line)
+    row = parse_object(path, line)
+    problem = structure_problem(row)
     if problem:
         raise DataError(str(path), line.number, problem)
-    try:
-        row = orjson.loads(line.text)
-    except orjson.JSONDecodeError as error:
-        raise DataError(str(path), line.number, f"no JSON: {error}; each line is one whole JSON object") from error
-    problem = _problem_of_row(row)
-    if problem:
-        raise DataError(str(path), line.number, problem)
-    assert isinstance(row, dict)
     return row
 
 
@@ -114,19 +124,18 @@ def _problem_of_text(line: Line) -> str | None:
     return None
 
 
-def _problem_of_row(row: object) -> str | None:
-    if not isinstance(row, dict):
-        return f"{_kind(row)} where a task row was expected; each line is one JSON object"
+def structure_problem(row: dict[str, Any]) -> str | None:
+    """What keeps an object from being a task row, and what to do; None if it has the structure of one."""
     params = row.get("responses_create_params")
     if params is None:
         if "messages" in row:
-            return "a chat-format row; move `messages` to `responses_create_params.input`"
+            return f"a chat-format row; move `messages` to `responses_create_params.input`; {CONVERT_CHAT}"
         return 'no `responses_create_params`; a row looks like {"responses_create_params": {"input": "..."}, ...}'
     if not isinstance(params, dict):
         return f"`responses_create_params` is {_kind(params)}; it must be an object"
     if "input" not in params:
         if "messages" in params:
-            return "`responses_create_params` holds `messages`; the Responses API calls them `input`"
+            return f"`responses_create_params` holds `messages`; the Responses API calls them `input`; {CONVERT_CHAT}"
         return "`responses_create_params` has no `input` (text, or a list of items)"
     return _problem_of_input(params) or _problem_of_agent_ref(row)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -104,7 +105,17 @@ def test_help_fits_a_screen_with_one_line_per_option():
     lines = text.splitlines()
     assert lines[0] == "ng_walk: walk through a maze"
     assert "  ng_walk +agent_name=maze_agent" in lines
-    assert sum(line.startswith("  +") for line in lines) == len(WalkOptions.model_fields)
+    assert sum(line[2:].startswith("+") for line in lines) == len(WalkOptions.model_fields)
     assert all(len(line) <= HELP_WIDTH for line in lines)
-    assert any("+agent_name=…  (required)" in line and line.endswith("Which agent walks.") for line in lines)
+    assert any(line.startswith("* +agent_name= ") and line.endswith("Which agent walks.") for line in lines)
     assert any("+resume=true" in line for line in lines)
+
+
+def test_a_long_example_is_continued_so_that_it_can_be_pasted():
+    paths = '"+config_paths=[' + ",".join(f"resources_servers/{name}/configs/{name}.yaml" for name in "abc") + ']"'
+    example = " ".join(["echo", paths, *(f"+tags={letter * 20}" for letter in "abcdef")])
+    text = help_text(WalkOptions, "ng_walk", "walk", example)
+    shown = text[text.index("  echo") : text.index("\n\nOptions")]
+    assert all(len(line) <= HELP_WIDTH for line in shown.splitlines())
+    printed = subprocess.run(["bash", "-c", shown], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == [word.strip('"') for word in example.split()[1:]]

@@ -1,0 +1,36 @@
+"""How a command reaches the servers of a run: by its head server, found in this folder or given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from nemo_gym.errors import LaunchError, RequestError
+from nemo_gym.serving.http import HttpClient
+from nemo_gym.serving.runs import fetch_directory, find_head
+from nemo_gym.serving.server_client import ServerClient
+
+
+class HeadServerAddress(BaseModel):
+    """Where the head server answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str | None = None
+    port: int | None = None
+
+    def url(self) -> str:
+        """Its address, where nothing is given that of this folder's run. Raises `LaunchError` if there are several."""
+        return find_head(Path.cwd(), self.host, self.port)
+
+
+async def running_servers(head: HeadServerAddress | None, http: HttpClient) -> ServerClient:
+    """A client for the servers of that run, or of the run in this folder. Raises `LaunchError` where there is none."""
+    try:
+        return ServerClient(await fetch_directory((head or HeadServerAddress()).url(), http), http)
+    except RequestError as error:
+        raise LaunchError(
+            f"no running servers found ({error}).\n"
+            "Start them in this folder with ng_run, or say where they are: +head_server.host=… +head_server.port=…"
+        ) from error

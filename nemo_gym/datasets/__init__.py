@@ -1,0 +1,1 @@
+"""Task files: checked, converted, repeated, shuffled, and what is in them."""
