@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -103,7 +104,7 @@ class _Output:
 
     @property
     def spool_path(self) -> Path:
-        return self.folder / f"{self.kind}.jsonl.tmp"
+        return self.folder / f"{self.kind}.jsonl.spool"
 
 
 class _Reader:
@@ -190,20 +191,17 @@ class _Spool:
         order = array("q", range(len(self._offsets)))
         if shuffle_seed is not None:
             random.Random(shuffle_seed).shuffle(order)
-        unfinished = self._output.path.with_name(self._output.path.name + ".new")
-        num_rows = 0
-        with unfinished.open("wb") as file:
-            for place in order:
-                self._file.seek(self._offsets[place])
-                line = self._file.readline()
-                for _ in range(self._repeats[place]):
-                    file.write(line)
-                    num_rows += 1
-        unfinished.replace(self._output.path)
+        write_whole(self._output.path, self._lines(order))
+        num_rows = sum(self._repeats)
         figures = {"num_tasks": len(order), "num_rows": num_rows, "shuffle_seed": shuffle_seed}
         content = orjson.dumps({**figures, "datasets": self.datasets}, option=orjson.OPT_INDENT_2)
         write_whole(self._output.metrics_path, content + b"\n")
         return PreparedFile(self._output.path, self._output.metrics_path, len(order), num_rows)
+
+    def _lines(self, order: Iterable[int]) -> Iterator[bytes]:
+        for place in order:
+            self._file.seek(self._offsets[place])
+            yield from repeat(self._file.readline(), self._repeats[place])
 
 
 def _refuse_own_input(sources: Sequence[DatasetSource], outputs: Sequence[_Output]) -> None:

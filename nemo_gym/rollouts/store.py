@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,6 +14,7 @@ from nemo_gym.rollouts.files import CollectionFiles
 from nemo_gym.rollouts.journal import Journal
 from nemo_gym.rollouts.plan import Plan
 from nemo_gym.rollouts.record import CollectionRecord
+from nemo_gym.rollouts.result_line import ResultLine
 from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.rollouts.tally import Tally
 from nemo_gym.schemas.rollout import (
@@ -25,11 +25,6 @@ from nemo_gym.schemas.rollout import (
     ROLLOUT_INDEX,
     TASK_INDEX,
 )
-
-_RESULT_START = re.compile(
-    rb'\{"%b":(\d+),"%b":(\d+),"reward":([-+.\deE]+)[,}]' % (TASK_INDEX.encode(), ROLLOUT_INDEX.encode())
-)
-"""How every result line begins, so that opening a large file again need not parse it."""
 
 
 @dataclass(frozen=True)
@@ -182,22 +177,12 @@ class RolloutStore:
 
     def _read_results(self) -> None:
         for number, line in self._results.lines():
-            start = _RESULT_START.match(line)
-            try:
-                if start is not None and line.endswith(b"}"):
-                    task, rollout, reward = int(start[1]), int(start[2]), float(start[3])
-                else:
-                    result = orjson.loads(line)
-                    task, rollout, reward = result[TASK_INDEX], result[ROLLOUT_INDEX], float(result["reward"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(
-                    str(self.files.results), number, "is no result of a rollout; remove the line"
-                ) from error
-            place = self._place(task, rollout)
+            head = ResultLine.read(self.files.results, number, line)
+            place = self._place(head.task, head.rollout)
             if self._done[place]:
-                message = f"a second result of task {task}, rollout {rollout}; remove one"
+                message = f"a second result of task {head.task}, rollout {head.rollout}; remove one"
                 raise DataError(str(self.files.results), number, message)
-            self._set_done(place, reward)
+            self._set_done(place, head.reward)
 
     def _read_failures(self) -> None:
         for number, line in self._failures.lines():
