@@ -23,6 +23,7 @@ FLOORS = [
     "base_responses_api_model",
     "base_responses_api_agent",
     "converters",
+    "upstream",
     "judge",
     "prepare",
     "reference_policies",
@@ -30,8 +31,12 @@ FLOORS = [
     "testclient",
     "env_checker",
     "rollouts",
+    "rollout_collection",
+    "datasets",
+    "scaffold",
     "launch",
     "cli",
+    "entry",
 ]
 """Rooms of `nemo_gym/` from top to bottom, which is also the order to read them in: each imports only from above."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,6 +51,15 @@ def listen_on_free_port(host: str, low: int | None = None, high: int | None = No
             if error.errno not in _TAKEN:
                 raise
     raise PortTaken(errno.EADDRINUSE, f"no port from {low} to {high} is free on {host}; widen the range")
+
+
+def find_open_port(disallowed_ports: Collection[int] = (), *, host: str = "127.0.0.1") -> int:
+    """A port that is free now. Somebody else may take it before you do; leave ports to the launcher where you can."""
+    while True:
+        with listen_on(host, 0) as listener:
+            port = int(listener.getsockname()[1])
+        if port not in disallowed_ports:
+            return port
 
 
 def url_of(listener: socket.socket) -> str:

@@ -1,0 +1,5 @@
+"""Where trainers look for rollout collection: names of `nemo_gym.rollouts`."""
+
+from nemo_gym.rollouts.collection_helper import RolloutCollectionHelper
+
+__all__ = ["RolloutCollectionHelper"]
