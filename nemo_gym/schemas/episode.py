@@ -35,7 +35,7 @@ _REWARD_FIELDS = frozenset({"reward", "reward_components"})
 class Envelope(BaseModel):
     """An open body: fields that an environment adds travel along and come back unchanged."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
 
 class BaseSeedSessionRequest(Envelope):

@@ -24,7 +24,7 @@ Role = Literal["user", "assistant", "system", "developer"]
 class WireModel(BaseModel):
     """A body whose shape others define: fields that this version does not know are kept as they came."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
 
 class RequestPart(WireModel):
@@ -164,6 +164,8 @@ _HOSTED_TYPES = frozenset(HostedToolItem.model_fields["type"].annotation.__args_
 
 def _item_tag(item: Any) -> str | None:
     """The tag of one item: its `type`; an item with a role and no type is a message."""
+    if isinstance(item, EasyInputMessage):
+        return "message"
     fields: dict[str, Any] = item if isinstance(item, dict) else vars(item) if isinstance(item, BaseModel) else {}
     kind = fields.get("type")
     if kind is None and fields.get("role") is not None:

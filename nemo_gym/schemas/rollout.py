@@ -69,7 +69,7 @@ class Mode(StrEnum):
 class RolloutFailure(BaseModel):
     """Where a rollout failed and why."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     failure_class: FailureClass
     stage: str
@@ -85,7 +85,7 @@ class RolloutFailure(BaseModel):
 class Turn(BaseModel):
     """One turn of an episode: one model call and what the environment made of it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     index: int
     model_call: int
@@ -111,7 +111,7 @@ class Turn(BaseModel):
 class Timings(BaseModel):
     """Where a rollout's wall-clock time went, seconds."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     total_s: float = 0.0
     seed_s: float = 0.0
@@ -123,7 +123,7 @@ class Timings(BaseModel):
 class RolloutRecord(BaseModel):
     """What an agent adds to the verify answer (or, for a failure, to the task row) in the answer of `/run`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     stop_reason: StopReason
     mode: Mode

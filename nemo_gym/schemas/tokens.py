@@ -23,7 +23,7 @@ class TokenFields(BaseModel):
     Clients send the fields back unchanged on that item: they are what the next prompt is built from.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     prompt_token_ids: list[int] | None = Field(default=None, exclude_if=is_absent)
     """Ids of the whole prompt of this call, shape [prompt_length]."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -59,7 +57,9 @@ class CpuExecutor:
             pool.join()
 
     def _open(self) -> ProcessPool:
-        # Imported here: few servers need it.
+        # Imported here: few servers need them.
+        import multiprocessing
+
         from pebble import ProcessPool
 
         context = multiprocessing.get_context("forkserver")
@@ -78,4 +78,6 @@ def _die_with_parent() -> None:
     """In a new worker: be killed by the kernel when the process that made it ends, even in an endless loop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.name == "posix" and os.uname().sysname == "Linux":
+        import ctypes
+
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
