@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from nemo_gym.config_types import BaseServerConfig
+from nemo_gym.rollouts.collection import Collected, agents_of, collect
+from nemo_gym.rollouts.collection_config import RolloutCollectionConfig
 from nemo_gym.rollouts.examples import ExampleOptions, Finished, default_num_parallel, run_in_order_of_completion
 from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.rollouts.running import DEFAULT_ROLLOUT_TIMEOUT_S
+from nemo_gym.rollouts.running_servers import running_servers
+from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.runs import find_head
 
 
@@ -53,3 +57,16 @@ class RolloutCollectionHelper:
         )
         head_url = find_head(Path.cwd(), head.host, head.port) if head else find_head(Path.cwd())
         return run_in_order_of_completion(list(examples), head_url, options)
+
+    async def run_from_config(self, config: RolloutCollectionConfig) -> Collected:
+        """What `ng_collect_rollouts` does, without progress and summary: run a task file and write its files.
+
+        Raises `LaunchError` where no servers run, `ConfigError` or `DataError` for wrong options and files; a failed
+        rollout raises nothing.
+        """
+        http = HttpClient()
+        try:
+            client = await running_servers(config.head_server, http)
+            return await collect(client, config.of(agents_of(client)))
+        finally:
+            await http.close()

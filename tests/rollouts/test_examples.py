@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import DataError, NemoGymError, RequestError, RolloutError
+from nemo_gym.rollouts.collection_config import RolloutCollectionConfig
 from nemo_gym.rollouts.collection_helper import RolloutCollectionHelper
 from nemo_gym.serving.http import HttpClient
 from tests.rollouts.test_running import row, seen, told_to_cancel
@@ -214,3 +216,21 @@ async def test_a_cancelled_wait_loses_no_result(head: BaseServerConfig) -> None:
 async def test_an_unknown_way_with_failures_is_refused_at_once(head: BaseServerConfig) -> None:
     with pytest.raises((ValueError, NemoGymError), match="on_failure"):
         HELPER.run_examples([row(0)], head_server_config=head, on_failure="mask")  # type: ignore[arg-type]
+
+
+async def test_a_file_is_collected_as_by_the_command(head: BaseServerConfig, tmp_path: Path) -> None:
+    tasks, results = tmp_path / "tasks.jsonl", tmp_path / "out.jsonl"
+    tasks.write_text('{"responses_create_params": {"input": "hi"}}\n' * 3)
+    config = RolloutCollectionConfig(
+        agent_name="tiny_agent",
+        input_jsonl_fpath=str(tasks),
+        output_jsonl_fpath=str(results),
+        num_repeats=2,
+        limit=2,
+        num_samples_in_parallel=3,
+        head_server={"host": head.host, "port": head.port},
+    )
+    collected = await HELPER.run_from_config(config)
+    assert (collected.tally.completed, collected.tally.num_failed) == (4, 0)
+    assert len(results.read_text().splitlines()) == 4
+    assert collected.metrics.entries[0].agent_metrics["own/number"] == 4

@@ -1,4 +1,4 @@
-"""How a command reaches the servers of a run: by its head server, found in this folder or given."""
+"""How the servers of a run are reached: by its head server, found in this folder or given."""
 
 from __future__ import annotations
 
