@@ -12,6 +12,7 @@ from typing import Any
 
 from nemo_gym.converters.content import chat_content, responses_content, text_of, texts_of
 from nemo_gym.converters.dialect import OPENAI_DIALECT, ChatDialect
+from nemo_gym.converters.think_tags import split_think_tags
 from nemo_gym.errors import ConversionError
 from nemo_gym.schemas.chat_completions import ChatCompletionMessage, ChatMessage
 from nemo_gym.schemas.responses import (
@@ -193,19 +194,6 @@ def assistant_items(message: ChatMessage, dialect: ChatDialect, stem: str | None
     if items and (tokens := _tokens(message)):
         items[-1] = items[-1].model_copy(update=tokens)
     return items
-
-
-def split_think_tags(text: str) -> tuple[str | None, str]:
-    """(reasoning, answer) of a text that begins with `<think>...</think>`; (None, text) where it does not.
-
-    The opening tag may be missing, as templates put it into the prompt; the closing one, as an answer may be cut short.
-    """
-    body = text.lstrip()
-    opened = body.startswith("<think>")
-    thought, closing, answer = body.removeprefix("<think>").partition("</think>")
-    if not (opened or closing):
-        return None, text
-    return thought.strip() or None, answer.lstrip()
 
 
 def _tokens(source: TokenFields) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError
 from nemo_gym.launch.addresses import Listener
 from nemo_gym.launch.child import import_roots
 from nemo_gym.launch.launched_server import label_of
+from nemo_gym.serving.app import SimpleServer
 from nemo_gym.serving.loading import load_server_class
 from nemo_gym.serving.process import serve
 from nemo_gym.serving.runs import ServerState, ServerStatus
@@ -35,7 +36,7 @@ class InProcessServers:
     async def start(self) -> None:
         """Return when every server is ready. Raises ConfigError with all problems, or LaunchError; call `stop` then."""
         problems: list[ConfigProblem] = []
-        apps: list[tuple[ServerSpec, Listener, FastAPI]] = []
+        apps: list[tuple[ServerSpec, Listener, SimpleServer, FastAPI]] = []
         for spec, listener in self._specs:
             folder = Path(spec.folder)
             sys.path += [root for root in import_roots(folder) if root not in sys.path]
@@ -44,7 +45,7 @@ class InProcessServers:
             except ConfigError as error:
                 problems += error.problems
             else:
-                apps.append((spec, listener, server.setup_webserver()))
+                apps.append((spec, listener, server, server.setup_webserver()))
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
         all_ready = asyncio.gather(*(self._serve(*each) for each in apps))
@@ -54,10 +55,10 @@ class InProcessServers:
         if self.failure.done():
             self.failure.result()
 
-    async def _serve(self, spec: ServerSpec, listener: Listener, app: FastAPI) -> None:
+    async def _serve(self, spec: ServerSpec, listener: Listener, server: SimpleServer, app: FastAPI) -> None:
         """Return when it is ready; the task that serves goes on."""
         ready = asyncio.Event()
-        serving = serve(app, listener.bound, on_ready=ready.set, handles_signals=False)
+        serving = serve(app, listener.bound, on_ready=ready.set, handles_signals=False, startup=server.startup)
         task = asyncio.create_task(serving, name=label_of(spec))
         task.add_done_callback(self._ended)
         self._tasks.append(task)

@@ -7,8 +7,8 @@ import gc
 import os
 import resource
 import socket
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import orjson
@@ -20,6 +20,8 @@ from nemo_gym.serving.spec import ServerSpec
 
 KEEPALIVE_S = 75
 """Idle connections are closed after this time: well after any client of ours has closed them itself."""
+STOP_CHECK_S = 0.1
+"""So often a server that is starting looks whether it was told to stop."""
 
 FDS_VARIABLE = "NEMO_GYM_SERVER_FDS"
 """Environment variable that names the inherited file descriptors: `listen=5,spec=6,status=7`."""
@@ -51,10 +53,22 @@ class ServerProcess:
         os.write(self.status_fd, orjson.dumps(event) + b"\n")
 
 
-async def serve(app: ASGIApp, listen: socket.socket, *, on_ready: Callable[[], None], handles_signals: bool) -> None:
-    """Answer requests on `listen`; `on_ready` is called when the first can be answered.
+async def nothing_to_start() -> None:
+    """What most servers need before their first request."""
 
-    Ends when cancelled or, with `handles_signals`, on SIGTERM and SIGINT, after the requests in progress (5 s at most).
+
+async def serve(
+    app: ASGIApp,
+    listen: socket.socket,
+    *,
+    on_ready: Callable[[], None],
+    handles_signals: bool,
+    startup: Callable[[], Awaitable[None]] = nothing_to_start,
+) -> None:
+    """Answer requests on `listen`; `on_ready` is called when the first can be answered, which is after `startup`.
+
+    Raises what `startup` raises. Ends when cancelled or, with `handles_signals`, on SIGTERM and SIGINT, after the
+    requests in progress (5 s at most).
     """
     _allow_many_connections()
     config = uvicorn.Config(
@@ -72,7 +86,7 @@ async def serve(app: ASGIApp, listen: socket.socket, *, on_ready: Callable[[], N
         timeout_keep_alive=KEEPALIVE_S,
         timeout_graceful_shutdown=5,
     )
-    server = _AnnouncingServer(config, on_ready, handles_signals)
+    server = _AnnouncingServer(config, on_ready, handles_signals, startup)
     serving = asyncio.ensure_future(server.serve(sockets=[listen]))
     try:
         await asyncio.shield(serving)
@@ -82,23 +96,30 @@ async def serve(app: ASGIApp, listen: socket.socket, *, on_ready: Callable[[], N
         raise
 
 
-def run(app: ASGIApp, process: ServerProcess) -> None:
+def run(app: ASGIApp, process: ServerProcess, startup: Callable[[], Awaitable[None]]) -> None:
     """`serve()` as the main thing that this process does, on the fastest event loop there is."""
 
     def on_ready() -> None:
         process.report({"event": "ready"})
 
     with asyncio.Runner(loop_factory=uvicorn.Config(app="").get_loop_factory()) as runner:
-        runner.run(serve(app, process.listen, on_ready=on_ready, handles_signals=True))
+        runner.run(serve(app, process.listen, on_ready=on_ready, handles_signals=True, startup=startup))
 
 
 class _AnnouncingServer(uvicorn.Server):
     """Says when it is ready, after moving everything made until then out of the garbage collector's sight."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], handles_signals: bool) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        handles_signals: bool,
+        before_serving: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._handles_signals = handles_signals
+        self._before_serving = before_serving
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -106,6 +127,16 @@ class _AnnouncingServer(uvicorn.Server):
             yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # Not left to the app's lifespan: an error there would be a stack trace in the log, and could not be stopped.
+        starting = asyncio.ensure_future(self._before_serving())
+        while not starting.done() and not self.should_exit:
+            await asyncio.wait([starting], timeout=STOP_CHECK_S)
+        if not starting.done():
+            starting.cancel()
+            with suppress(asyncio.CancelledError):
+                await starting
+            return
+        starting.result()
         await super().startup(sockets)
         if not self.should_exit:
             gc.collect()

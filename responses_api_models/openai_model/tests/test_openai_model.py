@@ -60,7 +60,7 @@ async def test_a_responses_answer_is_passed_on_byte_for_byte_and_the_model_is_na
     stage: Any, http: HttpClient
 ) -> None:
     endpoint = await stage.endpoint(responses_answer)
-    url = await stage.model(endpoint.url, extra_body={"top_k": 20, "temperature": 1.0})
+    url = await stage.openai_model(endpoint.url, extra_body={"top_k": 20, "temperature": 1.0})
     answer = await ask(http, url, {**QUESTION, "tools": [], "top_p": None})
     assert answer.body == responses_answer({}).body
     assert endpoint.asked == [{"input": "What is 2 + 2?", "model": "real", "temperature": 0.5, "top_k": 20}]
@@ -70,7 +70,7 @@ async def test_a_responses_answer_is_passed_on_byte_for_byte_and_the_model_is_na
 
 async def test_extras_in_metadata_reach_the_endpoint_as_parameters(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(responses_answer)
-    url = await stage.model(endpoint.url)
+    url = await stage.openai_model(endpoint.url)
     await ask(http, url, {**QUESTION, "metadata": {"extra_body": '{"min_p": 0.1, "temperature": 0.9}'}})
     assert (endpoint.asked[0]["min_p"], endpoint.asked[0]["temperature"]) == (0.1, 0.9)
     assert "metadata" not in endpoint.asked[0]
@@ -79,7 +79,7 @@ async def test_extras_in_metadata_reach_the_endpoint_as_parameters(stage: Any, h
 
 async def test_a_chat_endpoint_answers_responses_requests(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(chat_answer)
-    url = await stage.model(endpoint.url, api="chat_completions", max_tokens_field="max_tokens")
+    url = await stage.openai_model(endpoint.url, api="chat_completions", max_tokens_field="max_tokens")
     answer = (await ask(http, url, {**QUESTION, "instructions": "Be brief.", "max_output_tokens": 5})).parse()
     assert [item["type"] for item in answer["output"]] == ["reasoning", "message"]
     assert endpoint.paths == ["/v1/chat/completions"]
@@ -92,17 +92,17 @@ async def test_a_chat_endpoint_answers_responses_requests(stage: Any, http: Http
 async def test_chat_requests_reach_either_kind_of_endpoint(stage: Any, http: HttpClient) -> None:
     body = {"messages": [{"role": "user", "content": "2 + 2?"}]}
     chat = await stage.endpoint(chat_answer)
-    passed = await ask(http, await stage.model(chat.url, api="chat_completions"), body, path="chat/completions")
+    passed = await ask(http, await stage.openai_model(chat.url, api="chat_completions"), body, path="chat/completions")
     assert passed.body == chat_answer({}).body
     responses = await stage.endpoint(responses_answer)
-    translated = await ask(http, await stage.model(responses.url), body, path="chat/completions")
+    translated = await ask(http, await stage.openai_model(responses.url), body, path="chat/completions")
     assert translated.parse()["choices"][0]["message"]["content"] == "4"
     assert responses.asked[0]["input"][0]["content"] == "2 + 2?"
 
 
 async def test_what_cannot_be_translated_is_refused_before_it_is_sent(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(chat_answer)
-    url = await stage.model(endpoint.url, api="chat_completions")
+    url = await stage.openai_model(endpoint.url, api="chat_completions")
     answer = await ask(http, url, {**QUESTION, "tools": [{"type": "web_search"}]})
     assert answer.status == 400
     assert "web_search" in answer.text
@@ -123,7 +123,7 @@ async def test_what_cannot_be_translated_is_refused_before_it_is_sent(stage: Any
 )
 async def test_a_context_overflow_is_said_in_one_way(stage: Any, http: HttpClient, api: str, error: Json) -> None:
     endpoint = await stage.endpoint(failing(error, 400))
-    answer = await ask(http, await stage.model(endpoint.url, api=api))
+    answer = await ask(http, await stage.openai_model(endpoint.url, api=api))
     assert answer.status == 400
     assert answer.parse()["error"]["code"] == "context_length_exceeded"
     assert len(endpoint.asked) == 1
@@ -131,7 +131,7 @@ async def test_a_context_overflow_is_said_in_one_way(stage: Any, http: HttpClien
 
 async def test_other_errors_keep_status_and_message_and_never_show_the_key(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(failing({"error": {"message": "Incorrect API key: sk-secret."}}, 401))
-    answer = await ask(http, await stage.model(endpoint.url))
+    answer = await ask(http, await stage.openai_model(endpoint.url))
     assert answer.status == 401
     assert "Incorrect API key: ***" in answer.text
     assert "sk-secret" not in answer.text
@@ -139,14 +139,14 @@ async def test_other_errors_keep_status_and_message_and_never_show_the_key(stage
 
 async def test_an_error_without_json_is_quoted(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(lambda _: Response("<html>Bad gateway</html>", 502))
-    answer = await ask(http, await stage.model(endpoint.url))
+    answer = await ask(http, await stage.openai_model(endpoint.url))
     assert (answer.status, "Bad gateway" in answer.text) == (502, True)
     assert len(endpoint.asked) == 1
 
 
 async def test_an_answer_of_the_wrong_shape_is_a_bad_gateway(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(lambda _: as_json({"id": "x", "created": 1, "model": "m", "choices": []}))
-    answer = await ask(http, await stage.model(endpoint.url, api="chat_completions"))
+    answer = await ask(http, await stage.openai_model(endpoint.url, api="chat_completions"))
     assert (answer.status, "choices" in answer.text) == (502, True)
 
 
@@ -159,33 +159,33 @@ async def test_a_rate_limit_is_waited_for_as_long_as_the_endpoint_asks(stage: An
         return answers.pop(0)(body)
 
     endpoint = await stage.endpoint(answer_in_turn)
-    assert (await ask(http, await stage.model(endpoint.url))).ok
+    assert (await ask(http, await stage.openai_model(endpoint.url))).ok
     assert len(endpoint.asked) == 3
     assert times[1] - times[0] >= 0.2
 
 
 async def test_a_rate_limit_without_end_is_passed_on_after_the_last_attempt(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(failing({"error": {"message": "slow down"}}, 429, retry_after="0"))
-    answer = await ask(http, await stage.model(endpoint.url, max_attempts=3))
+    answer = await ask(http, await stage.openai_model(endpoint.url, max_attempts=3))
     assert (answer.status, answer.headers["retry-after"], len(endpoint.asked)) == (429, "0", 3)
 
 
 async def test_a_rate_limit_longer_than_the_bound_is_passed_on_at_once(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(failing({}, 429, retry_after="3600"))
-    answer = await ask(http, await stage.model(endpoint.url, max_retry_s=1))
+    answer = await ask(http, await stage.openai_model(endpoint.url, max_retry_s=1))
     assert (answer.status, len(endpoint.asked)) == (429, 1)
 
 
 async def test_an_endpoint_that_never_answers_is_a_gateway_timeout(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(lambda _: Response(status_code=0))
-    answer = await ask(http, await stage.model(endpoint.url, timeout_s=0.2))
+    answer = await ask(http, await stage.openai_model(endpoint.url, timeout_s=0.2))
     assert answer.status == 504
     assert len(endpoint.asked) == 1
 
 
 async def test_when_the_client_goes_the_endpoints_request_ends_too(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(lambda _: Response(status_code=0))
-    url = await stage.model(endpoint.url)
+    url = await stage.openai_model(endpoint.url)
     with pytest.raises(DeadlineExceeded):
         await http.request("POST", f"{url}/v1/responses", json=QUESTION, timeout_s=0.3)
     await asyncio.wait_for(endpoint.gone.wait(), timeout=10)
@@ -193,7 +193,7 @@ async def test_when_the_client_goes_the_endpoints_request_ends_too(stage: Any, h
 
 async def test_waiting_for_a_free_slot_ends_at_the_deadline(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(lambda _: Response(status_code=0))
-    url = await stage.model(endpoint.url, max_concurrent_requests=1, timeout_s=0.5)
+    url = await stage.openai_model(endpoint.url, max_concurrent_requests=1, timeout_s=0.5)
     answers = await asyncio.gather(*(ask(http, url) for _ in range(3)))
     assert [answer.status for answer in answers] == [504, 504, 504]
     assert any("max_concurrent_requests" in answer.text for answer in answers)
@@ -211,7 +211,7 @@ async def test_no_more_requests_than_allowed_are_sent_at_once(stage: Any, http: 
         yield responses_answer({}).body
 
     endpoint = await stage.endpoint(lambda _: StreamingResponse(counted()))
-    url = await stage.model(endpoint.url, max_concurrent_requests=2)
+    url = await stage.openai_model(endpoint.url, max_concurrent_requests=2)
     await asyncio.gather(*(ask(http, url) for _ in range(8)))
     assert (len(endpoint.asked), most) == (8, 2)
 
@@ -221,7 +221,7 @@ async def test_no_more_requests_than_allowed_are_sent_at_once(stage: Any, http: 
 
 async def test_a_rollout_stays_with_one_replica_and_rollouts_spread(stage: Any, http: HttpClient) -> None:
     replicas = [await stage.endpoint(responses_answer) for _ in range(3)]
-    url = await stage.model([replica.url for replica in replicas])
+    url = await stage.openai_model([replica.url for replica in replicas])
     for rollout in range(30):
         before = [len(replica.asked) for replica in replicas]
         for _ in range(2):
@@ -232,7 +232,7 @@ async def test_a_rollout_stays_with_one_replica_and_rollouts_spread(stage: Any, 
 
 async def test_without_rollout_id_the_session_stays_with_one_replica(stage: Any, http: HttpClient) -> None:
     replicas = [await stage.endpoint(responses_answer) for _ in range(3)]
-    url = await stage.model([replica.url for replica in replicas])
+    url = await stage.openai_model([replica.url for replica in replicas])
     cookies = (await http.request("POST", f"{url}/v1/responses", json=QUESTION)).cookies
     for _ in range(5):
         await http.request("POST", f"{url}/v1/responses", json=QUESTION, cookies=cookies)
@@ -241,7 +241,7 @@ async def test_without_rollout_id_the_session_stays_with_one_replica(stage: Any,
 
 async def test_when_a_replica_dies_its_rollouts_move_and_no_request_fails(stage: Any, http: HttpClient) -> None:
     replicas = [await stage.endpoint(responses_answer) for _ in range(2)]
-    url = await stage.model([replica.url for replica in replicas])
+    url = await stage.openai_model([replica.url for replica in replicas])
     for rollout in range(12):
         await ask(http, url, rollout=f"r{rollout}")
     assert all(replica.asked for replica in replicas)
@@ -254,7 +254,7 @@ async def test_when_a_replica_dies_its_rollouts_move_and_no_request_fails(stage:
 
 async def test_where_nobody_answers_the_error_says_so_after_the_last_attempt(stage: Any, http: HttpClient) -> None:
     replicas = [await stage.endpoint(responses_answer) for _ in range(2)]
-    url = await stage.model([replica.url for replica in replicas], max_attempts=3)
+    url = await stage.openai_model([replica.url for replica in replicas], max_attempts=3)
     for replica in replicas:
         await stage.kill(replica)
     answer = await ask(http, url)
@@ -274,7 +274,7 @@ async def test_a_lost_request_is_sent_again_only_when_asked(
         return Response(b"{", headers={"content-length": "100"}) if total == 1 else responses_answer(body)
 
     replicas = [await stage.endpoint(cut_the_first) for _ in range(2)]
-    url = await stage.model([replica.url for replica in replicas], resend_lost_requests=resend)
+    url = await stage.openai_model([replica.url for replica in replicas], resend_lost_requests=resend)
     assert (await ask(http, url)).status == status
     assert (total, [len(replica.asked) for replica in replicas].count(1)) == (asked, asked)
 
@@ -290,7 +290,7 @@ async def test_a_stream_is_passed_on_as_it_comes(stage: Any, http: HttpClient) -
             yield event
 
     endpoint = await stage.endpoint(lambda _: StreamingResponse(stream(), media_type="text/event-stream"))
-    url = await stage.model(endpoint.url)
+    url = await stage.openai_model(endpoint.url)
     answer = await ask(http, url, {**QUESTION, "stream": True})
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.body == b"".join(events)
@@ -299,14 +299,51 @@ async def test_a_stream_is_passed_on_as_it_comes(stage: Any, http: HttpClient) -
 
 async def test_a_stream_that_is_refused_is_an_ordinary_error(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(failing({"error": {"message": "no such model"}}, 404))
-    answer = await ask(http, await stage.model(endpoint.url), {**QUESTION, "stream": True})
+    answer = await ask(http, await stage.openai_model(endpoint.url), {**QUESTION, "stream": True})
     assert (answer.status, "no such model" in answer.text) == (404, True)
 
 
-async def test_a_stream_that_needs_translation_is_refused_in_words(stage: Any, http: HttpClient) -> None:
-    url = await stage.model("http://127.0.0.1:9/v1", api="chat_completions")
+def streamed(objects: list[Json]) -> StreamingResponse:
+    async def body() -> AsyncIterator[bytes]:
+        for one in objects:
+            yield b"data: " + json.dumps(one).encode() + b"\n\n"
+        yield b"data: [DONE]\n\n"
+
+    return StreamingResponse(body(), media_type="text/event-stream")
+
+
+async def test_a_stream_of_the_other_api_is_translated(stage: Any, http: HttpClient) -> None:
+    def chunk(delta: Json, finish: str | None = None) -> Json:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return {"id": "chatcmpl-1", "created": 1, "model": "real", "choices": [choice]}
+
+    chat = await stage.endpoint(lambda _: streamed([chunk({"content": "4"}), chunk({}, "stop")]))
+    url = await stage.openai_model(chat.url, api="chat_completions")
     answer = await ask(http, url, {**QUESTION, "stream": True})
-    assert (answer.status, "stream" in answer.text) == (400, True)
+    assert b"event: response.output_text.delta" in answer.body
+    assert b"event: response.completed" in answer.body
+    assert chat.asked[0]["stream_options"] == {"include_usage": True}
+
+    events = [
+        {"type": "response.created", "response": json.loads(responses_answer({}).body)},
+        {"type": "response.output_text.delta", "delta": "4"},
+        {"type": "response.completed", "response": json.loads(responses_answer({}).body)},
+    ]
+    responses = await stage.endpoint(lambda _: streamed(events))
+    question = {"messages": [{"role": "user", "content": "2 + 2?"}], "stream": True}
+    answer = await ask(http, await stage.openai_model(responses.url), question, path="chat/completions")
+    assert b'"delta":{"content":"4"}' in answer.body
+    assert b'"finish_reason":"stop"' in answer.body
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_stream_moves_to_another_replica_when_nobody_answers(stage: Any, http: HttpClient) -> None:
+    replicas = [await stage.endpoint(lambda _: streamed([{"type": "response.created"}])) for _ in range(2)]
+    url = await stage.openai_model([replica.url for replica in replicas])
+    await stage.kill(replicas[0])
+    answers = [await ask(http, url, {**QUESTION, "stream": True}, rollout=f"r{rollout}") for rollout in range(8)]
+    assert all(answer.ok for answer in answers)
+    assert len(replicas[1].asked) == 8
 
 
 # ------------------------------------------------------------------------------------------------------ configuration
@@ -315,4 +352,4 @@ async def test_a_stream_that_needs_translation_is_refused_in_words(stage: Any, h
 @pytest.mark.parametrize("urls", [[], "localhost:8000", ["http://a/v1", "ftp://b"]])
 async def test_a_base_url_that_is_none_is_refused(stage: Any, urls: Any) -> None:
     with pytest.raises(ConfigError, match="openai_base_url"):
-        await stage.model(urls)
+        await stage.openai_model(urls)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from responses_api_models.openai_model.replicas import Replicas
+from nemo_gym.upstream.replicas import Replicas
 
 URLS = ["http://a/v1", "http://b/v1/", "http://c/v1"]
 KEYS = [f"rollout-{index}" for index in range(300)]

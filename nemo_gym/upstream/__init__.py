@@ -1,0 +1,1 @@
+"""What model servers share that stand in front of an OpenAI-compatible endpoint: calls, replicas, refusals, streams."""
