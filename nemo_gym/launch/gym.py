@@ -105,7 +105,7 @@ class Gym:
 
     def server_client(self) -> ServerClient:
         """A client for the servers of this gym; close its `http` after use."""
-        return ServerClient(self.directory)
+        return ServerClient(self.directory, global_config_dict=self.global_config)
 
     def statuses(self) -> list[ServerStatus]:
         """How every server process is doing."""

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from nemo_gym.config.initial import GlobalConfigDictParserConfig
-from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import LaunchError
-from nemo_gym.launch.gym import Gym
 from nemo_gym.launch.gym_thread import GymThread
 from nemo_gym.serving.server_client import ServerClient
-
-
-class RunServerClient(ServerClient):
-    """Reaches the servers of a run by name, and says where its head server is."""
-
-    def __init__(self, gym: Gym) -> None:
-        super().__init__(gym.directory)
-        head = urlsplit(gym.head_url)
-        self.head_server_config = BaseServerConfig(host=head.hostname or "", port=head.port or 0)
 
 
 class RunHelper:
@@ -27,7 +15,7 @@ class RunHelper:
 
     def __init__(self) -> None:
         self._thread: GymThread | None = None
-        self._client: RunServerClient | None = None
+        self._client: ServerClient | None = None
 
     def start(self, global_config_dict_parser_config: GlobalConfigDictParserConfig | None = None) -> None:
         """Start every server and return when all are ready. Without an argument, the command line says which.
@@ -40,7 +28,7 @@ class RunHelper:
         cwd = Path.cwd()
         thread = GymThread((global_config_dict_parser_config or GlobalConfigDictParserConfig()).load(cwd), cwd=cwd)
         thread.start()
-        self._thread, self._client = thread, RunServerClient(thread.gym)
+        self._thread, self._client = thread, thread.gym.server_client()
 
     def wait_for_spinup(self) -> None:
         """Return at once, as `start` returns when all servers are ready. Raises LaunchError where none run."""
@@ -61,7 +49,7 @@ class RunHelper:
             thread.stop()
 
     @property
-    def _server_client(self) -> RunServerClient:
+    def _server_client(self) -> ServerClient:
         """Private by its name, yet what trainers read: `_server_client.head_server_config`."""
         self._running()
         assert self._client is not None

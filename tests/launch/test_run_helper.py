@@ -74,6 +74,7 @@ def complaint(helper: RunHelper) -> str:
 
 def pid_of(helper: RunHelper, server: str) -> int:
     head = helper._server_client.head_server_config
+    assert head is not None
     [pid] = [
         each["pid"]
         for each in httpx.get(f"http://{head.host}:{head.port}/server_instances").json()
@@ -112,7 +113,7 @@ def test_the_head_server_answers_where_the_configuration_puts_it(folder: Path, h
         helper.start(given(folder, {"one": GOOD}, head_server={"host": "0.0.0.0", "port": 23517}))
         assert probe.get("http://127.0.0.1:23517/").json() == {"status": "ok"}
         head = helper._server_client.head_server_config
-        assert head.port == 23517 and probe.get(f"http://{head.host}:23517/").status_code == 200
+        assert head is not None and head.port == 23517 and probe.get(f"http://{head.host}:23517/").status_code == 200
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

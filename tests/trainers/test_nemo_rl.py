@@ -16,10 +16,10 @@ import pytest
 from omegaconf import DictConfig
 
 from nemo_gym.cli import GlobalConfigDictParserConfig, RunHelper
-from nemo_gym.config_types import BaseServerConfig
-from nemo_gym.errors import RolloutError
-from nemo_gym.launch.ports import find_open_port
+from nemo_gym.errors import LaunchError, RolloutError
+from nemo_gym.global_config import find_open_port
 from nemo_gym.rollout_collection import RolloutCollectionHelper
+from nemo_gym.server_utils import HEAD_SERVER_KEY_NAME, BaseServerConfig
 from nemo_gym.serving.runs import live_runs
 from tests.launch.toys import is_alive, processes_of
 from tests.trainers.policy_rank import MAX_MODEL_LEN, TEMPERATURE, TOP_P, log_probs
@@ -37,7 +37,9 @@ MODEL_SERVERS: dict[str, Json] = {
     },
     "vllm_model": {"config_paths": ["responses_api_models/vllm_model/configs/vllm_model_for_training.yaml"]},
 }
-AVAILABLE = [name for name in MODEL_SERVERS if (ROOT / "responses_api_models" / name / "app.py").exists()]
+AVAILABLE = [
+    name for name, model in MODEL_SERVERS.items() if all((ROOT / path).exists() for path in model["config_paths"])
+]
 ENVIRONMENTS = ("example_multi_step", "example_multi_reward")
 
 
@@ -105,7 +107,7 @@ class NemoGymActor:
             "policy_base_url": base_urls,
             "global_aiohttp_connector_limit_per_host": 16_384,
             "ray_head_node_address": "127.0.0.1:6379",
-            "head_server": {"host": "0.0.0.0", "port": self.head_server_port},
+            HEAD_SERVER_KEY_NAME: {"host": "0.0.0.0", "port": self.head_server_port},
         }
         self.run_helper = RunHelper()
         self.run_helper.start(
@@ -304,7 +306,7 @@ async def test_an_agent_that_dies_fails_its_rollouts_is_named_by_poll_and_serves
     assert failed
     finished = await actor.run_rollouts(failed)
     assert len(finished) == len(failed)
-    with pytest.raises(Exception, match="example_multi_step_simple_agent ended with signal SIGKILL"):
+    with pytest.raises(LaunchError, match="example_multi_step_simple_agent ended with signal SIGKILL"):
         actor.run_helper.poll()
 
 
