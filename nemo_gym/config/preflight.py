@@ -21,7 +21,7 @@ DOMAINS = (
     *("math", "coding", "agent", "knowledge", "instruction_following", "long_context", "safety", "games"),
     *("translation", "e2e", "rlhf", "other"),
 )
-DATASET_TYPES = ("train", "validation", "example")
+DATASET_TYPES = ("train", "validation", "example", "benchmark")
 
 
 def preflight(
