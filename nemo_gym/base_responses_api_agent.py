@@ -8,7 +8,7 @@ from fastapi import Body, FastAPI
 from starlette.requests import Request
 
 from nemo_gym.config_types import BaseServerConfig
-from nemo_gym.metrics.aggregate import aggregate_metrics
+from nemo_gym.metrics.aggregate import aggregate_metrics, default_key_metrics
 from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest, BaseVerifyResponse
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.serving.app import SimpleServer
@@ -35,9 +35,19 @@ class SimpleResponsesAPIAgent(SimpleServer):
         """`POST /v1/responses`: the agent as a model: model calls and tools until it has an answer, unscored."""
         raise NotImplementedError(f"{type(self).__name__} must define responses()")
 
+    def compute_metrics(self, tasks: list[list[dict[str, Any]]]) -> dict[str, Any]:
+        """Metrics of your own over all rollouts, added to the standard ones. `tasks[i][j]`: rollout j of task i."""
+        return {}
+
+    def get_key_metrics(self, agent_metrics: dict[str, Any]) -> dict[str, Any]:
+        """The few metrics that one looks at first, chosen from all of them."""
+        return default_key_metrics(agent_metrics)
+
     async def aggregate_metrics(self, body: AggregateMetricsRequest) -> AggregateMetrics:
         """Statistics over finished rollouts. Override it to ask the environment for its own."""
-        return aggregate_metrics(body.verify_responses)
+        return aggregate_metrics(
+            body.verify_responses, compute_metrics=self.compute_metrics, get_key_metrics=self.get_key_metrics
+        )
 
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()

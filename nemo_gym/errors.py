@@ -75,7 +75,8 @@ class RequestError(NemoGymError):
         body: bytes = b"",
     ) -> None:
         self.url, self.delivered, self.attempts, self.status, self.body = url, delivered, attempts, status, body
-        super().__init__(message)
+        # Not super(): `serving.status_error` has a second base, whose constructor takes other things.
+        Exception.__init__(self, message)
 
     def __str__(self) -> str:
         tries = "" if self.attempts == 1 else f" ({self.attempts} attempts)"
@@ -117,10 +118,12 @@ class ConversionError(NemoGymError):
 class JudgeError(NemoGymError):
     """A judge gave no verdict that can be used. Ends a rollout as a failure of class `judge_failed`, never a reward."""
 
-    def __init__(self, message: str, *, server: str, attempts: int) -> None:
+    def __init__(self, message: str, *, server: str = "", attempts: int = 1) -> None:
+        """`server`: instance name of the judge, `""` where there is none, as in a verifier that judges by itself."""
         self.server, self.attempts = server, attempts
+        judge = f"judge `{server}`" if server else "judge"
         tries = "" if attempts == 1 else f" ({attempts} attempts)"
-        super().__init__(f"judge `{server}`: {message}{tries}")
+        super().__init__(f"{judge}: {message}{tries}")
 
 
 class RolloutError(NemoGymError):

@@ -18,13 +18,18 @@ FLOORS = [
     "config",
     "config_types",
     "metrics",
+    "reward_profile",
     "serving",
+    "server_utils",
+    "openai_client",
+    "openai_utils",
     "base_resources_server",
     "base_responses_api_model",
     "base_responses_api_agent",
     "converters",
     "upstream",
     "judge",
+    "prompt",
     "prepare",
     "reference_policies",
     "agent_loop",
@@ -35,6 +40,7 @@ FLOORS = [
     "datasets",
     "scaffold",
     "launch",
+    "global_config",
     "cli",
     "entry",
 ]
@@ -140,7 +146,9 @@ print(sorted(set({HEAVY!r}) & set(sys.modules)))
 
 def test_what_a_server_process_imports_is_light() -> None:
     names = ["base_resources_server", "base_responses_api_model", "base_responses_api_agent", "agent_loop.loop"]
-    modules = [f"nemo_gym.{name}" for name in [*names, "judge", "converters", "reference_policies"]]
+    helpers = ["judge", "prompt", "converters", "reference_policies"]
+    doors = ["openai_utils", "server_utils", "global_config", "config_types", "reward_profile"]
+    modules = [f"nemo_gym.{name}" for name in [*names, *helpers, *doors]]
     code = f"""
 import importlib, sys
 for module in {modules!r}:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nemo_gym.config import places
 from nemo_gym.config.findings import Findings
+from nemo_gym.config.inherit import inherit
 from nemo_gym.config.instance import GymConfig
 from nemo_gym.config.nearest import nearest
 from nemo_gym.config.overrides import COMMAND_LINE, Action, Override, parse_overrides
@@ -76,6 +77,7 @@ def load_config(
             tree.apply(Override(Action.SET, path, None, ""))
         findings.silence(path)
 
+    inherit(tree, findings)
     values = resolve(tree, findings)
     sources = tuple(name for name, _ in layers.files) + ((env_name,) if env else ())
     config = preflight(tree, values, findings, cwd=cwd, options=options, sources=sources)

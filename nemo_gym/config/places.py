@@ -7,11 +7,17 @@ from pathlib import Path
 INSTALL_ROOT = Path(__file__).resolve().parents[2]
 """The directory that holds `nemo_gym`, `resources_servers` and their siblings: a checkout, or site-packages."""
 
+COMPONENT_FOLDERS = ("resources_servers", "responses_api_agents", "responses_api_models")
+
 
 def roots(cwd: Path) -> tuple[Path, ...]:
-    """The directories in which relative paths are looked up, in this order."""
+    """The directories in which relative paths are looked up, in this order.
+
+    Servers work in their own folder: for them the one that holds `resources_servers` and its siblings comes second.
+    """
     working = cwd.resolve()
-    return (working,) if working == INSTALL_ROOT else (working, INSTALL_ROOT)
+    projects = [parent.parent for parent in working.parents if parent.name in COMPONENT_FOLDERS][:1]
+    return tuple(dict.fromkeys([working, *projects, INSTALL_ROOT]))
 
 
 def find_file(path: str, cwd: Path) -> Path | None:

@@ -68,6 +68,26 @@ class ConfigTree:
             parent = child
         return self._apply_last(parent, override)
 
+    def lay_under(self, path: KeyPath, values: Mapping[str, Any], source: str) -> None:
+        """Add to a section what it lacks of `values`; a `???` in it counts as lacking."""
+        section: Any = self.values
+        for part in path:
+            section = section[part]
+        for key, value in values.items():
+            present = section.get(key, MISSING)
+            if isinstance(present, dict) and isinstance(value, Mapping):
+                self.lay_under((*path, key), value, source)
+            elif present == MISSING:
+                self._put(section, path, str(key), value, source)
+
+    def forget(self, path: KeyPath) -> None:
+        """Remove a key."""
+        section: Any = self.values
+        for part in path[:-1]:
+            section = section[part]
+        del section[path[-1]]
+        self._forget(path)
+
     def _apply_last(self, parent: dict[str, Any] | list[Any], override: Override) -> ConfigProblem | None:
         *above, last = override.path
         present = _get(parent, last)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import ClassVar, Self
 
 from fastapi import FastAPI
@@ -19,9 +20,11 @@ from nemo_gym.config.nearest import suggestion
 from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymError
 from nemo_gym.schemas.validation import places
+from nemo_gym.serving.calls import close_shared_client
 from nemo_gym.serving.json_route import JsonRoute
 from nemo_gym.serving.middleware import ErrorMiddleware, refuse_invalid_body
 from nemo_gym.serving.request_metrics import RequestMetrics, RequestMetricsMiddleware
+from nemo_gym.serving.routes import refuse_hidden_routes
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.sessions import SessionMiddleware, SessionStore
 from nemo_gym.serving.spec import ServerSpec
@@ -92,12 +95,14 @@ class SimpleServer(BaseModel):
     async def startup(self) -> None:
         """Start what the server needs. Called once, after `setup_webserver` and before the first request.
 
-        May take its time: the launcher waits up to `start_timeout_s`. Raise a `NemoGymError` where it cannot be had.
+        It may take up to the run's `start_timeout_s`, and is cancelled when the server is told to stop meanwhile. Raise
+        a `NemoGymError` where what it needs cannot be had; `shutdown` is not called then.
         """
 
     async def shutdown(self) -> None:
-        """Free what the server holds, if `startup` was not completed too. Called once, when it stops."""
+        """Free what the server holds. Called once, when it stops."""
         await self.server_client.close()
+        await close_shared_client()
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -125,13 +130,20 @@ class SimpleServer(BaseModel):
         set_global_config(process.spec.global_config)
         try:
             server = cls.from_spec(process.spec)
-            run(server.setup_webserver(), process, server.startup)
+            app = server.setup_webserver()
+            refuse_hidden_routes(app, Path(process.spec.working_dir))
+            run(app, process, server.startup)
         except ConfigError as error:
             process.report({"event": "failed", "problems": [asdict(problem) for problem in error.problems]})
             raise SystemExit(2) from None
         except NemoGymError as error:
             process.report({"event": "failed", "message": str(error)})
             raise SystemExit(1) from None
+
+
+def is_nemo_gym_fastapi_worker() -> bool:
+    """Whether an entrypoint is imported to get its app from it. Never here: each process runs its entrypoint itself."""
+    return False
 
 
 def _problems(error: ValidationError, spec: ServerSpec, config_class: type[BaseServerConfig]) -> list[ConfigProblem]:
@@ -142,5 +154,5 @@ def _problems(error: ValidationError, spec: ServerSpec, config_class: type[BaseS
     for (place, message), detail in zip(places(details), details, strict=True):
         if detail["type"] == "extra_forbidden":
             message = f"no such key; {suggestion(place, config_class.model_fields, kind='keys')}"
-        problems.append(ConfigProblem(spec.source, f"{block}.{place}", message))
+        problems.append(ConfigProblem(spec.source, f"{block}.{place}" if place else block, message))
     return problems

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from nemo_gym.errors import BadBody, BadStatus
+from nemo_gym.errors import BadBody
 
 REFUSED_STATUSES = frozenset({429, 503})
 """Statuses by which a server says that it did not process the request."""
@@ -79,9 +79,12 @@ class HttpResponse:
         return self.body
 
     def raise_for_status(self) -> None:
-        """Raise `BadStatus` for a status of 400 or above."""
+        """Raise `BadStatus` for a status of 400 or above; it is aiohttp's `ClientResponseError` too."""
         if not self.ok:
-            raise BadStatus(
+            # Imported here: it loads aiohttp, which a server that calls nobody never needs.
+            from nemo_gym.serving.status_error import StatusError
+
+            raise StatusError(
                 f"HTTP {self.status}: {self.text[:500]}",
                 url=self.url,
                 delivered=self.status not in REFUSED_STATUSES,
