@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,11 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nemo_gym.errors import RequestError
+from nemo_gym.errors import ConfigError, RequestError
 from nemo_gym.metrics.aggregate import aggregate_metrics
 from nemo_gym.schemas.episode import AggregateMetrics
 from nemo_gym.schemas.rollout import AGENT_REF
 from nemo_gym.serving.server_client import ServerClient
-
-logger = logging.getLogger(__name__)
 
 AGGREGATE_TIMEOUT_S = 600.0
 
@@ -60,10 +57,9 @@ async def collect_metrics(client: ServerClient, results: Iterable[bytes], *, tim
         lines = by_agent.pop(agent)
         try:
             metrics = await _ask_agent(client, agent, lines, timeout_s)
-        except (RequestError, ValidationError) as error:
+        except (RequestError, ValidationError, ConfigError) as error:  # a ConfigError: no such agent is running
             first_line = str(error).splitlines()[0]
             notes.append(f"`{agent}` gave no metrics of its own ({first_line}): these are the default ones")
-            logger.warning("%s", notes[-1])
             metrics = aggregate_metrics(orjson.loads(line) for line in lines)
         reference = {"type": "responses_api_agents", "name": agent}
         entries.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,11 @@ from pathlib import Path
 import orjson
 
 from nemo_gym.rollouts.agent_metrics import AGGREGATE_TIMEOUT_S, CollectedMetrics, collect_metrics
+from nemo_gym.rollouts.attempt import Result
 from nemo_gym.rollouts.files import CollectionFiles, write_whole
 from nemo_gym.rollouts.plan import Plan, PlanOptions, write_plan
 from nemo_gym.rollouts.record import CollectionRecord
+from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.rollouts.running import DEFAULT_PARALLEL, DEFAULT_ROLLOUT_TIMEOUT_S, Stop, run_rollouts
 from nemo_gym.rollouts.store import RolloutStore
 from nemo_gym.rollouts.tally import Tally
@@ -73,14 +75,44 @@ async def collect(
         files, resume=options.resume, overwrite=options.overwrite, max_attempts=options.max_attempts
     ) as store:
         _begin(store, files, options, agents_of(client))
-        await _run(client, store, options, stop, on_progress or _ignore)
-        store.sync()
-        tally = store.tally
-        wait_s = INTERRUPTED_METRICS_TIMEOUT_S if stop.asked else AGGREGATE_TIMEOUT_S
-        metrics = await collect_metrics(client, store.results(), timeout_s=wait_s)
-        entries = [entry.model_dump() for entry in metrics.entries]
-        write_whole(files.metrics, orjson.dumps(entries, option=orjson.OPT_INDENT_2) + b"\n")
-    return Collected(files, tally, metrics, interrupted=stop.asked and tally.not_run > 0)
+        results = run_rollouts(
+            client,
+            store.rows_to_run(),
+            num_parallel=options.num_parallel,
+            timeout_s=options.rollout_timeout_s,
+            stop=stop,
+        )
+        await keep_results(store, results, on_progress)
+        return await sum_up(client, store, stop)
+
+
+async def keep_results(
+    store: RolloutStore,
+    results: AsyncGenerator[tuple[TaskRow, Result], None],
+    on_progress: Callable[[Tally], None] | None,
+) -> None:
+    """Store what comes, as it comes; nothing is lost if the process is killed, little if the power goes."""
+    on_progress = on_progress or _ignore
+    synced_at = time.monotonic()
+    on_progress(store.tally)
+    async with aclosing(results):
+        async for row, result in results:
+            store.add(row, result)
+            on_progress(store.tally)
+            if time.monotonic() - synced_at > SYNC_EVERY_S:
+                await asyncio.to_thread(store.sync)
+                synced_at = time.monotonic()
+    store.sync()
+
+
+async def sum_up(client: ServerClient, store: RolloutStore, stop: Stop) -> Collected:
+    """Compute the metrics of all results in a store and write them beside it."""
+    wait_s = INTERRUPTED_METRICS_TIMEOUT_S if stop.asked else AGGREGATE_TIMEOUT_S
+    metrics = await collect_metrics(client, store.results(), timeout_s=wait_s)
+    entries = [entry.model_dump() for entry in metrics.entries]
+    write_whole(store.files.metrics, orjson.dumps(entries, option=orjson.OPT_INDENT_2) + b"\n")
+    interrupted = stop.asked and store.tally.not_run > 0
+    return Collected(store.files, store.tally, metrics, interrupted=interrupted)
 
 
 def agents_of(client: ServerClient) -> list[str]:
@@ -96,31 +128,6 @@ def _begin(store: RolloutStore, files: CollectionFiles, options: CollectionOptio
         return store.start(draft, CollectionRecord.of(draft, options.plan))
     finally:
         draft_path.unlink(missing_ok=True)
-
-
-async def _run(
-    client: ServerClient,
-    store: RolloutStore,
-    options: CollectionOptions,
-    stop: Stop,
-    on_progress: Callable[[Tally], None],
-) -> None:
-    synced_at = time.monotonic()
-    on_progress(store.tally)
-    results = run_rollouts(
-        client,
-        store.rows_to_run(),
-        num_parallel=options.num_parallel,
-        timeout_s=options.rollout_timeout_s,
-        stop=stop,
-    )
-    async with aclosing(results):
-        async for row, result in results:
-            store.add(row, result)
-            on_progress(store.tally)
-            if time.monotonic() - synced_at > SYNC_EVERY_S:
-                await asyncio.to_thread(store.sync)
-                synced_at = time.monotonic()
 
 
 def _ignore(tally: Tally) -> None:

@@ -25,6 +25,8 @@ class CollectionRecord(BaseModel):
     num_tasks: int
     input_sha256: str
     """Of the input lines that are used: the content counts, not the file's name."""
+    reverified: str | None = None
+    """The results file whose rollouts were scored again; None where rollouts were run."""
 
     @classmethod
     def of(cls, plan: Plan, options: PlanOptions) -> Self:

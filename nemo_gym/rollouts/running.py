@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from nemo_gym.rollouts.attempt import Result, attempt_rollout
@@ -34,7 +34,7 @@ class Stop:
         await self._over.wait()
 
 
-async def run_rollouts(
+def run_rollouts(
     client: ServerClient,
     rows: Iterable[TaskRow],
     *,
@@ -45,9 +45,28 @@ async def run_rollouts(
 ) -> AsyncGenerator[tuple[TaskRow, Result], None]:
     """Run each row on the agent that its `agent_ref` names and yield it with its result, in order of completion.
 
-    `rows` is read only as far as there is room for, so it may be endless. A failed rollout is yielded like any other
-    (see `Result`) and stops nothing. `timeout_s` bounds each rollout. `slots`, a semaphore say, is entered around each
-    one. Closing the generator, or `stop` once its grace has passed, cancels what still runs, down to the agent.
+    A failed rollout is yielded like any other (see `Result`) and stops nothing. `timeout_s` bounds each rollout.
+    `slots`, a semaphore say, is entered around each one. The rest is as `run_each` says.
+    """
+
+    async def attempt(row: TaskRow) -> Result:
+        async with slots or nullcontext():
+            return await attempt_rollout(client, row, timeout_s=timeout_s)
+
+    return run_each(rows, attempt, num_parallel=num_parallel, stop=stop)
+
+
+async def run_each(
+    rows: Iterable[TaskRow],
+    attempt: Callable[[TaskRow], Awaitable[Result]],
+    *,
+    num_parallel: int = DEFAULT_PARALLEL,
+    stop: Stop | None = None,
+) -> AsyncGenerator[tuple[TaskRow, Result], None]:
+    """Attempt each row, so many at a time, and yield it with what became of it, in order of completion.
+
+    `rows` is read only as far as there is room for, so it may be endless. Closing the generator, or `stop` once its
+    grace has passed, cancels what still runs, down to the servers. What `attempt` raises is raised here.
     """
     finished: asyncio.Queue[tuple[TaskRow, Result] | BaseException | None] = asyncio.Queue()
     running: set[asyncio.Task[None]] = set()
@@ -56,9 +75,7 @@ async def run_rollouts(
 
     async def run(row: TaskRow) -> None:
         try:
-            async with slots or nullcontext():
-                result = await attempt_rollout(client, row, timeout_s=timeout_s)
-            finished.put_nowait((row, result))
+            finished.put_nowait((row, await attempt(row)))
         except Exception as error:  # noqa: BLE001 - a defect of ours: raised where the results are read
             finished.put_nowait(error)
 
