@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nemo_gym.agent_loop.failure import EpisodeFailure
+from nemo_gym.agent_loop.failure import EpisodeFailure, refusal_text
 from nemo_gym.errors import BadBody, RequestError
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER, FailureClass
 from nemo_gym.serving.http import RetryPolicy
@@ -97,14 +97,12 @@ class RemoteEnvironment:
 
     def _refusal(self, answer: HttpResponse, stage: str, otherwise: FailureClass) -> EpisodeFailure:
         """What an answer of 400 or above means: 422 is the row's mistake, a judge's failure is named as such."""
-        kind, message = otherwise, f"HTTP {answer.status}: {answer.text[:500]}"
+        kind = otherwise
         try:
-            error = answer.parse()["error"]
-            message = f"HTTP {answer.status}: {error['message']}"
-            if error["type"] == "JudgeError":
+            if answer.parse()["error"]["type"] == "JudgeError":
                 kind = FailureClass.JUDGE_FAILED
         except (BadBody, KeyError, TypeError):
             pass
         if answer.status == 422:
             kind = FailureClass.BAD_ROW
-        return EpisodeFailure(kind, stage, message, server=self.server_name)
+        return EpisodeFailure(kind, stage, refusal_text(answer), server=self.server_name)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from nemo_gym.errors import DeadlineExceeded, NemoGymError, RequestError, Unreachable
+from contextlib import suppress
+
+from nemo_gym.errors import BadBody, DeadlineExceeded, NemoGymError, RequestError, Unreachable
 from nemo_gym.schemas.rollout import TERMINAL_FAILURES, FailureClass, RolloutFailure
+from nemo_gym.serving.http_response import HttpResponse
 
 
 class EpisodeFailure(NemoGymError):
@@ -34,3 +37,11 @@ class EpisodeFailure(NemoGymError):
         else:
             kind = otherwise
         return cls(kind, stage, str(error), server=server, attempts=error.attempts)
+
+
+def refusal_text(answer: HttpResponse) -> str:
+    """What an answer of 400 or above says: the `message` of its `error` where it has one, else the body itself."""
+    text = answer.text
+    with suppress(BadBody, KeyError, TypeError):
+        text = str(answer.parse()["error"]["message"])
+    return f"HTTP {answer.status}: {text[:500]}"

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from nemo_gym.agent_loop.failure import EpisodeFailure
+from nemo_gym.agent_loop.failure import EpisodeFailure, refusal_text
 from nemo_gym.errors import BadBody, RequestError
 from nemo_gym.schemas.responses import OutputItem
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER, FailureClass
@@ -78,7 +78,7 @@ class RemoteModel:
             kind = FailureClass.MODEL_TIMEOUT
         else:
             kind = FailureClass.MODEL_ERROR
-        return EpisodeFailure(kind, "model", f"HTTP {answer.status}: {answer.text[:500]}", server=self.server_name)
+        return EpisodeFailure(kind, "model", refusal_text(answer), server=self.server_name)
 
 
 def checked_response(response: Any, server_name: str) -> dict[str, Any]:

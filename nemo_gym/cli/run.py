@@ -97,4 +97,4 @@ def _table(gym: Gym) -> str:
         for each in gym.statuses()
     ]
     rows.append(("head server", "head", "", gym.head_url, str(os.getpid())))
-    return server_table(("server", "kind", "implementation", "URL", "pid"), rows)
+    return server_table(("server", "kind", "implementation", "URL", "pid"), rows, optional=("pid",))

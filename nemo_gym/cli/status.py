@@ -74,7 +74,11 @@ async def _show(urls: list[str]) -> int:
         try:
             statuses = await fetch_status(url)
         except RequestError as error:
-            print(f"No run is live in this folder, and the head server does not answer: {error}", file=sys.stderr)
+            print(
+                f"no running servers found ({error}).\n"
+                "Start them in this folder with ng_run, or say where they are: +head_server.host=… +head_server.port=…",
+                file=sys.stderr,
+            )
             continue
         print(f"head server {url}\n\n{_table(statuses)}")
         code = 0
@@ -95,7 +99,9 @@ def _table(statuses: list[ServerStatus]) -> str:
         )
         for each in statuses
     ]
-    return server_table(("server", "kind", "state", "URL", "pid", "restarts", "memory", "up"), rows)
+    return server_table(
+        ("server", "kind", "state", "URL", "pid", "restarts", "memory", "up"), rows, optional=("memory", "restarts")
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -50,5 +50,7 @@ class GymConfig:
     head_port: int = DEFAULT_HEAD_PORT
     head_is_explicit: bool = False
     """Whether the configuration sets the head server's port. If not, a launcher may take another free one."""
+    head_source: str = "command line"
+    """The file (or the command line) that sets the head server's address."""
     port_range: tuple[int, int] | None = None
     """Lowest and highest port that servers without one of their own may take; None: any free port."""

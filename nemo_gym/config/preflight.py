@@ -48,6 +48,7 @@ def preflight(
         head_host=head_host,
         head_port=head_port,
         head_is_explicit=head_is_explicit,
+        head_source=tree.origin(("head_server", "port")),
         port_range=checks.port_range(values),
     )
 

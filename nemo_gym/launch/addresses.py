@@ -50,14 +50,14 @@ class Addresses:
         try:
             head = keep(_head(config))
         except OSError as error:
-            problems.append(_problem(error, config.sources, "head_server", config.head_host))
+            problems.append(_problem(error, config.head_source, "head_server", config.head_host))
         # Explicit ports first: no free one given to another instance can be in their way.
         for instance in sorted(config.instances.values(), key=lambda each: each.port is None):
             try:
                 workers[instance.name] = tuple(keep(each) for each in _listen(instance, config.port_range))
             except OSError as error:
                 key = f"{instance.name}.{instance.server_type}.{instance.implementation}"
-                problems.append(_problem(error, (instance.source,), key, instance.host))
+                problems.append(_problem(error, instance.source, key, instance.host))
         if problems or head is None:
             for listener in kept:
                 listener.bound.close()
@@ -92,8 +92,7 @@ def _listen(instance: ServerInstance, port_range: tuple[int, int] | None) -> Ite
         yield listen_on_free_port(instance.host, *(port_range or ()))
 
 
-def _problem(error: OSError, sources: tuple[str, ...], key: str, host: str) -> ConfigProblem:
-    file = sources[-1] if sources else "configuration"
+def _problem(error: OSError, file: str, key: str, host: str) -> ConfigProblem:
     if isinstance(error, PortTaken):
         return ConfigProblem(file, f"{key}.port", str(error.strerror))
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:

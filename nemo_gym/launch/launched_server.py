@@ -72,7 +72,10 @@ class LaunchedServer:
         if self._complaint:
             return self._complaint
         if not tail:
-            return f"{self.label} ended{when} with {exited} and without a word (log: {self.log.path})"
+            return (
+                f"{self.label} ended{when} with {exited} and without a word (log: {self.log.path}).\n"
+                f'Does {self.spec.entrypoint} end with `if __name__ == "__main__":` and `….run_webserver()`?'
+            )
         lines = "\n".join(f"  {line}" for line in tail)
         return f"{self.label} ended{when} with {exited}. Its last lines:\n{lines}\n  (whole log: {self.log.path})"
 

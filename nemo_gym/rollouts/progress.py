@@ -91,3 +91,5 @@ class ProgressDisplay:
                 tally = self._tally
                 done, total = (tally.completed + tally.num_failed, tally.requested) if tally else (0, None)
                 progress.update(bar, completed=done, total=total, description=self.line(), refresh=True)
+            if self._tally is None:  # refused before it began: nothing to leave behind
+                progress.remove_task(bar)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -90,10 +91,20 @@ def _request_error(error: Exception, url: str, timeout_s: float) -> RequestError
         case aiohttp.ConnectionTimeoutError():
             return Unreachable(f"no connection within {CONNECT_TIMEOUT_S:g} s", url=url, delivered=False)
         case aiohttp.ClientConnectorError():
-            return Unreachable(f"cannot connect: {error}", url=url, delivered=False)
+            return Unreachable(f"cannot connect: {_why_not(error)}", url=url, delivered=False)
         case aiohttp.InvalidURL():
             return RequestError(f"not a URL: {error}", url=url, delivered=False)
         case TimeoutError():
             return DeadlineExceeded(f"no complete answer within {timeout_s:.3g} s", url=url, delivered=True)
     what = str(error) or type(error).__name__
     return ConnectionLost(f"the connection broke: {what}", url=url, delivered=True)
+
+
+def _why_not(error: aiohttp.ClientConnectorError) -> str:
+    """The system's words alone: the address is in the URL already."""
+    if isinstance(error, aiohttp.ClientSSLError):
+        return str(error)
+    cause = error.os_error
+    if cause.errno is not None and cause.errno > 0:  # those of name resolution are negative and no errno
+        return os.strerror(cause.errno).lower()
+    return cause.strerror or str(cause)

@@ -224,14 +224,15 @@ def test_a_taken_port_of_the_head_server_is_an_error_only_if_it_was_asked_for(la
     with socket.create_server(("127.0.0.1", 0)) as holder:
         run = launch({"one": GOOD}, f"+head_server.port={holder.getsockname()[1]}")
         assert run.end() == 2
-    assert "head_server.port" in run.output and "is taken" in run.output
+    assert "command line: `head_server.port`" in run.output and "is taken" in run.output
 
 
 def test_a_server_that_fails_to_start_ends_the_run_with_exit_code_one(launch) -> None:
     run = launch({"good": GOOD, "bad": "raise ValueError('no such thing')"})
     assert run.end() == 1
-    assert "bad ended before it was ready with exit code 1" in run.output
-    assert "ValueError: no such thing" in run.output
+    assert "bad cannot start: resources_servers/bad/app.py:20: ValueError: no such thing" in run.output
+    [log] = (run.cwd / ".nemo_gym" / "runs").glob("*/bad.log")
+    assert "Traceback" in log.read_text() and "Traceback" not in run.output
 
 
 def test_problems_that_servers_report_end_the_run_with_exit_code_two(launch) -> None:

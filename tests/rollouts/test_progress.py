@@ -88,3 +88,11 @@ def test_the_summary_shows_metrics_failures_sum_and_files(tmp_path: Path) -> Non
         ("model_error", 2),
         ("timeout", 1),
     ]
+
+
+def test_a_collection_that_is_refused_before_it_begins_leaves_no_bar_behind() -> None:
+    written = io.StringIO()
+    with ProgressDisplay(Console(file=written, force_terminal=True, width=120)):
+        pass
+    after_last_erasure = written.getvalue().rpartition("\x1b[2K")[2]
+    assert "reading the task file" not in after_last_erasure

@@ -80,6 +80,7 @@ async def test_a_refused_connection_is_unreachable_and_certainly_not_delivered(c
     with pytest.raises(Unreachable) as caught:
         await client.request("POST", "http://127.0.0.1:1/", json={}, retry=QUICK)
     assert (caught.value.delivered, caught.value.attempts) == (False, 3)
+    assert str(caught.value) == "http://127.0.0.1:1/: cannot connect: connection refused (3 attempts)"
 
 
 async def test_an_unknown_host_is_unreachable(client: HttpClient) -> None:
