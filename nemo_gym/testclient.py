@@ -19,6 +19,7 @@ from nemo_gym.serving.app import SimpleServer
 from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.http_response import ByteStream, HttpResponse, parse_set_cookies
 from nemo_gym.serving.loading import load_server_class
+from nemo_gym.serving.routes import refuse_hidden_routes
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerAddress, ServerSpec
 
@@ -127,7 +128,7 @@ class InProcessGym:
     def add(self, name: str, server: type[SimpleServer] | Path, **settings: Any) -> SimpleServer:
         """Add a server: its class, or the folder that implements it; `settings` is its block of the configuration.
 
-        Raises `ConfigError` where the settings are wrong.
+        Raises `ConfigError` where the settings are wrong, `LaunchError` for a route that hides behind another.
         """
         server_class = load_server_class(server.resolve(), "app.py") if isinstance(server, Path) else server
         implementation = server.name if isinstance(server, Path) else server.__name__
@@ -146,6 +147,7 @@ class InProcessGym:
         built = server_class.from_spec(spec, self.client)
         self.servers[name] = built
         self.apps[name] = built.setup_webserver()
+        refuse_hidden_routes(self.apps[name], Path.cwd())
         self.client.directory[name] = ServerAddress(
             name=name, server_type=spec.server_type, implementation=implementation, urls=(f"http://{name}",)
         )

@@ -100,6 +100,8 @@ def _shape_problem(argument: str, key: str, equals: str) -> str | None:
         option = key.lstrip("-").replace("-", "_")
         example = f"+{option}=…" if option.isidentifier() else "+key=…"
         return f"`{shown(key)}` is no option: write `{example}` (one `+`, no dashes)"
+    if not equals and name.endswith((".yaml", ".yml")):
+        return f"`{shown(key)}` sets nothing: name config files as in `+config_paths=[{shown(name)}]`"
     if not equals and not key.startswith("~"):
         return f"`{shown(key)}` sets nothing: {GRAMMAR}"
     if not name.strip():

@@ -31,9 +31,14 @@ def main() -> None:
     threading.Thread(target=_die_at_hangup, args=(int(fds["spec"]),), name="lifeline", daemon=True).start()
     folder = Path(entrypoint).parent
     sys.path[:0] = [str(folder), *import_roots(folder)]
+    started_from = Path.cwd()
     os.chdir(folder)
     sys.argv[1:] = []
-    runpy.run_path(entrypoint, run_name="__main__")
+    try:
+        runpy.run_path(entrypoint, run_name="__main__")
+    except Exception as error:  # noqa: BLE001 - the server's own code may raise anything
+        _report(error, int(fds["status"]), folder, started_from)
+        sys.exit(1)
 
 
 def die_with(parent: int, signal_number: int = signal.SIGKILL) -> None:
@@ -58,6 +63,22 @@ def _die_at_hangup(lifeline: int) -> None:
     poll.register(lifeline, 0)
     poll.poll()
     end_group()
+
+
+def _report(error: Exception, status_fd: int, folder: Path, started_from: Path) -> None:
+    """Tell the launcher what the server's code raised: in a few lines for the terminal, in full for the log."""
+    # Imported here: a server whose code is right starts without them.
+    import json
+
+    from nemo_gym.launch.code_error import explain, own_frames
+
+    started_it = frozenset({__file__, "<frozen runpy>"})
+    event = {
+        "event": "failed",
+        "message": explain(error, folder, started_from),
+        "traceback": own_frames(error, without=started_it),
+    }
+    os.write(status_fd, json.dumps(event).encode() + b"\n")
 
 
 def import_roots(folder: Path) -> list[str]:

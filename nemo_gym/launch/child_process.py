@@ -35,6 +35,8 @@ class Failed:
     problems: tuple[ConfigProblem, ...]
     """Mistakes in its configuration; empty where it is something else."""
     message: str
+    traceback: str = ""
+    """Of an exception in the server's own code; else empty."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +171,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._lifeline.write(spec.model_dump_json().encode() + b"\n")
 
     def _hear(self, line: bytes) -> None:
+        news = _read_news(line)
         if not self.first_news.done():
-            self.first_news.set_result(_read_news(line))
+            self.first_news.set_result(news)
+        elif isinstance(news, Failed):  # it was ready: this is what it says at its end, as others do on stderr
+            self._on_output(news.traceback.encode())
 
     async def _end(self) -> None:
         # What it left in its group goes too, before anything else: it may hold the pipes that are read to the end next.
@@ -216,6 +221,6 @@ def _read_news(line: bytes) -> News:
         if news["event"] == "ready":
             return Ready()
         problems = tuple(ConfigProblem(p["file"], p["key"], p["message"]) for p in news.get("problems", ()))
-        return Failed(problems, news.get("message", ""))
+        return Failed(problems, news.get("message", ""), news.get("traceback", ""))
     except (ValueError, KeyError, TypeError):
         return Failed((), f"unreadable status line {line[:200]!r}")

@@ -28,6 +28,8 @@ from nemo_gym.serving.spec import ServerSpec
 _SHOWN_PIP_LINES = 8
 _COMPLETE = "complete"
 _NAMED = re.compile(r"^[A-Za-z0-9]")
+_LINE_OF_COPY = re.compile(r" ?\(from line \d+ of [^)]*\)")
+"""pip was given a copy of the file, of which users know nothing."""
 _LOCK_PAUSE_S = 0.2
 
 
@@ -91,7 +93,8 @@ async def _run(command: list[str], requirements: Path, run_id: str) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != 0:
-        last = output.decode(errors="replace").strip().splitlines()[-_SHOWN_PIP_LINES:]
+        said = _LINE_OF_COPY.sub("", output.decode(errors="replace"))
+        last = said.strip().splitlines()[-_SHOWN_PIP_LINES:]
         raise LaunchError("\n".join([f"{requirements}: cannot be installed:", *(f"  {line}" for line in last)]))
 
 

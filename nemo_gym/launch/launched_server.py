@@ -53,8 +53,11 @@ class LaunchedServer:
         match process.first_news.result():
             case Ready():
                 self.state, self._ready_at = "ready", time.monotonic()
-            case Failed(problems, message):
+            case Failed(problems, message, traceback):
                 self._complaint = "\n".join(map(str, problems)) or f"{self.label} cannot start: {message}"
+                if traceback:
+                    self.log.keep(traceback)
+                    self._complaint += f"\n  (traceback: {self.log.path})"
                 process.kill()
                 raise ConfigError(list(problems)) if problems else LaunchError(self._complaint)
             case Exited() as exited:

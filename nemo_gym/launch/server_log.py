@@ -36,6 +36,10 @@ class ServerLog:
             rest = rest[SHOWN_LINE_BYTES:]
         self._rest = rest
 
+    def keep(self, text: str) -> None:
+        """Write to the file alone what users are told in fewer words."""
+        self._save(text.encode())
+
     def end_of_process(self) -> list[str]:
         """The process that wrote is gone: its last lines. The next one starts on a new line and with no last lines."""
         if self._rest:
