@@ -100,6 +100,10 @@ def run(app: ASGIApp, process: ServerProcess, startup: Callable[[], Awaitable[No
     """`serve()` as the main thing that this process does, on the fastest event loop there is."""
 
     def on_ready() -> None:
+        # What was made until now stays: the garbage collector need not look at it again. Only here, where the whole
+        # process is ours: in a program that embeds a gym it would be the program's garbage that is never collected.
+        gc.collect()
+        gc.freeze()
         process.report({"event": "ready"})
 
     with asyncio.Runner(loop_factory=uvicorn.Config(app="").get_loop_factory()) as runner:
@@ -107,7 +111,7 @@ def run(app: ASGIApp, process: ServerProcess, startup: Callable[[], Awaitable[No
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Says when it is ready, after moving everything made until then out of the garbage collector's sight."""
+    """Says when it is ready."""
 
     def __init__(
         self,
@@ -139,8 +143,6 @@ class _AnnouncingServer(uvicorn.Server):
         starting.result()
         await super().startup(sockets)
         if not self.should_exit:
-            gc.collect()
-            gc.freeze()
             self._on_ready()
 
 

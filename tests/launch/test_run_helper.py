@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -124,6 +125,12 @@ def test_it_is_started_inside_a_running_loop(new_loop: Any, folder: Path, helper
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         assert runner.run(actor()) == "hello"
+
+
+def test_the_programs_own_garbage_stays_collectable(folder: Path, helper: RunHelper) -> None:
+    before = gc.get_freeze_count()
+    helper.start(given(folder, {"one": GOOD}))
+    assert gc.get_freeze_count() == before
 
 
 def test_servers_outlive_the_thread_that_called_start(folder: Path, helper: RunHelper) -> None:
