@@ -100,7 +100,9 @@ def _table(statuses: list[ServerStatus]) -> str:
         for each in statuses
     ]
     return server_table(
-        ("server", "kind", "state", "URL", "pid", "restarts", "memory", "up"), rows, optional=("memory", "restarts")
+        ("server", "kind", "state", "URL", "pid", "restarts", "memory", "up"),
+        rows,
+        optional=("memory", "restarts", "pid"),
     )
 
 
