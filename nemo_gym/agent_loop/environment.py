@@ -55,8 +55,8 @@ class RemoteEnvironment:
         verified = answer.parse()
         reward = verified.get("reward") if isinstance(verified, dict) else None
         if isinstance(reward, bool) or not isinstance(reward, int | float) or not math.isfinite(reward):
-            message = f"`reward` must be a finite number, got {reward!r}"
-            raise EpisodeFailure(FailureClass.VERIFY_ERROR, "verify", message, server=self.server_name)
+            what = _reward_problem(verified)
+            raise EpisodeFailure(FailureClass.VERIFY_ERROR, "verify", what, server=self.server_name)
         assert isinstance(verified, dict)
         return verified
 
@@ -103,6 +103,19 @@ class RemoteEnvironment:
                 kind = FailureClass.JUDGE_FAILED
         except (BadBody, KeyError, TypeError):
             pass
+        if answer.status == 410:
+            kind = FailureClass.RESOURCES_ERROR
         if answer.status == 422:
             kind = FailureClass.BAD_ROW
         return EpisodeFailure(kind, stage, refusal_text(answer), server=self.server_name)
+
+
+def _reward_problem(verified: object) -> str:
+    """Why a verify answer holds no reward that counts."""
+    if not isinstance(verified, dict):
+        return "the answer of verify() is no JSON object"
+    if "reward" not in verified:
+        return "the answer of verify() has no `reward`"
+    if verified["reward"] is None:
+        return "the `reward` of verify() is null, which is also how NaN and infinity arrive; it must be a finite number"
+    return f"the `reward` of verify() is {verified['reward']!r:.50}; it must be a finite number"

@@ -16,12 +16,21 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nemo_gym.serving.middleware import error_response
+
 log = logging.getLogger(__name__)
 
 SESSION_ID_KEY = "session_id"
 SESSION_HEADER = "x-session-id"
 _HEADER_VALUE = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
+_OWN_ID = re.compile(r"\d+-[0-9a-f]{32}", re.ASCII)
 _SIGNATURE_LENGTH = 24
+
+
+_LOST = (
+    "the state of this session is gone: it ended, was idle for longer than `session_ttl_s`, or the server was started "
+    "again; run the episode anew, from /seed_session"
+)
 
 
 def session_cookie_name(instance: str) -> str:
@@ -63,6 +72,11 @@ class SessionStore:
 
     def new_id(self) -> str:
         return f"{self.worker}-{secrets.token_hex(16)}"
+
+    def is_lost(self, session_id: str) -> bool:
+        """Whether a store of this run made this session and this one does not have it: ended, idle too long, or made
+        by a process that died."""
+        return _OWN_ID.fullmatch(session_id) is not None and session_id not in self._sessions
 
     def sign(self, session_id: str) -> str:
         """The cookie's value: id and signature."""
@@ -131,7 +145,8 @@ class SessionMiddleware:
     """Gives each POST its session as `request.session`; frees it after a successful call of a path in `closing`.
 
     `keep_empty`: whether a session is remembered although its handler put nothing into it. Servers whose handlers keep
-    state of their own by session id need that, so that `close_session` is called for each.
+    state of their own by session id need that, so that `close_session` is called for each. On such a server a request
+    of a lost session is answered with 410: going on without the state that is gone would give a wrong reward.
     """
 
     def __init__(
@@ -145,6 +160,9 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
         presented = self.store.presented_id(scope["headers"], self._cookie)
+        if presented and self.keep_empty and scope["path"] != "/seed_session" and self.store.is_lost(presented):
+            await error_response(410, "session_lost", _LOST)(scope, receive, send)
+            return
         session_id = presented or self.store.new_id()
         data = scope["session"] = self.store.acquire(session_id)
         status = 500
@@ -153,9 +171,10 @@ class SessionMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                ends = scope["path"] in self.closing and status < 400
                 # With every answer, not only the first: some agents keep the cookies of the last answer only.
-                cookie = f"{self._cookie}={self.store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax"
-                MutableHeaders(scope=message).append("set-cookie", cookie)
+                value = "; Max-Age=0" if ends else f"{self.store.sign(session_id)}; HttpOnly; SameSite=Lax"
+                MutableHeaders(scope=message).append("set-cookie", f"{self._cookie}={value}; Path=/")
             await send(message)
 
         try:

@@ -130,6 +130,30 @@ def test_an_empty_session_is_kept_where_the_server_asks_for_it() -> None:
     assert len(store) == 1
 
 
+def test_a_session_whose_state_is_gone_is_refused_rather_than_begun_anew() -> None:
+    before = SessionStore(secret="of the run")
+    cookies = client_of(before, keep_empty=True).post("/count").cookies
+    started_again = client_of(SessionStore(secret="of the run"), keep_empty=True)
+    started_again.cookies = cookies
+    answer = started_again.post("/count")
+    assert answer.status_code == 410 and "started again" in answer.json()["error"]["message"]
+    assert started_again.post("/seed_session").status_code == 404, "seeding is let through"
+
+
+def test_a_header_that_names_a_session_of_the_clients_own_begins_it() -> None:
+    client = client_of(SessionStore(), keep_empty=True)
+    assert client.post("/count", headers={"X-Session-ID": "of-my-own"}).status_code == 200
+    assert client.post("/count", headers={"X-Session-ID": f"0-{'a' * 32}"}).status_code == 410
+
+
+def test_an_ended_session_is_forgotten_by_the_client_too() -> None:
+    client = client_of(SessionStore(), keep_empty=True)
+    first = client.post("/count").json()["id"]
+    client.post("/verify")
+    assert client.post("/count").json() == {"n": 1, "id": client.post("/look").json()["id"]}
+    assert client.post("/look").json()["id"] != first
+
+
 def test_a_failing_close_session_does_not_fail_the_request() -> None:
     async def on_close(session_id: str) -> None:
         raise RuntimeError("the author's mistake")
