@@ -1,4 +1,4 @@
-"""`ng_help`: every command in one line, with an example."""
+"""`ng_help`: every command in one line."""
 
 from __future__ import annotations
 
@@ -14,33 +14,24 @@ class CommandLine:
 
     name: str
     summary: str
-    example: str
 
-
-_CALENDAR = "resources_servers/calendar/configs/calendar.yaml"
-_SCRIPTED = "responses_api_models/scripted_model/configs/scripted_model.yaml"
 
 COMMANDS = (
-    CommandLine(
-        "ng_run",
-        "start and supervise the servers of a configuration",
-        f'ng_run "+config_paths=[{_CALENDAR},{_SCRIPTED}]"',
-    ),
-    CommandLine(
-        "ng_collect_rollouts",
-        "collect rollouts from running servers into a JSONL file",
-        "ng_collect_rollouts +agent_name=calendar_simple_agent "
-        "+input_jsonl_fpath=resources_servers/calendar/data/example.jsonl +output_jsonl_fpath=results/calendar.jsonl",
-    ),
-    CommandLine("ng_status", "show the servers that run, where and how they are", "ng_status"),
-    CommandLine(
-        "ng_dump_config",
-        "print the merged configuration as YAML, secrets masked",
-        f'ng_dump_config "+config_paths=[{_CALENDAR},{_SCRIPTED}]"',
-    ),
-    CommandLine("ng_help", "show this", "ng_help"),
+    CommandLine("ng_run", "start and supervise the servers of a configuration"),
+    CommandLine("ng_status", "show the servers that run, where and how they are"),
+    CommandLine("ng_collect_rollouts", "collect rollouts from running servers"),
+    CommandLine("ng_reward_profile", "reward statistics of each task; choose tasks by them"),
+    CommandLine("ng_reverify", "score stored rollouts again, without model calls"),
+    CommandLine("ng_prepare_data", "check task rows and write train, validation, example"),
+    CommandLine("ng_init_resources_server", "write a new environment that already works"),
+    CommandLine("ng_test", "check a server's folder and run its tests"),
+    CommandLine("ng_dump_config", "print the merged configuration, secrets masked"),
+    CommandLine("ng_version", "show the versions at work here"),
+    CommandLine("ng_help", "show this"),
 )
 """In the order in which one meets them."""
+
+EXAMPLE = "ng_collect_rollouts --help"
 
 
 def main() -> NoReturn:
@@ -49,7 +40,13 @@ def main() -> NoReturn:
 
 def show_help(argv: list[str]) -> int:
     """Print the list of commands; arguments are not looked at."""
-    print("Commands; each takes `+key=value` options and shows them with --help.\n")
+    width = max(len(each.name) for each in COMMANDS)
+    print("Commands, in the order one meets them; `ng run` is the same as `ng_run`:\n")
     for each in COMMANDS:
-        print(f"{each.name}: {each.summary}\n    {each.example}")
+        print(f"  {each.name:<{width}}  {each.summary}")
+    print(f"\nEach takes `+key=value` options and shows them, with an example:\n\n  {EXAMPLE}")
     return 0
+
+
+if __name__ == "__main__":
+    main()

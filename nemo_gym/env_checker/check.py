@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nemo_gym.config.component import Component
 from nemo_gym.env_checker.episodes import EpisodeChecks
 from nemo_gym.env_checker.layout import WARNING, check_files, check_prepare, read_example_rows, server_settings
 from nemo_gym.env_checker.requests import check_requests
@@ -48,7 +49,8 @@ def examine_environment(folder: Path) -> CheckReport:
     report.problems += problems
     settings, problems = server_settings(folder)
     report.problems += problems
-    root = str(folder.parent.parent)
+    component = Component.at(folder)
+    root = str(component.root if component else folder.parent.parent)
     if root not in sys.path:
         sys.path.insert(0, root)  # as for the server's own process: `from resources_servers.<name>.verifier import ...`
     try:

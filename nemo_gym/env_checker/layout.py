@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from nemo_gym.config.component import Component
 from nemo_gym.config.yaml_file import read_yaml
 from nemo_gym.schemas.episode import BaseRunRequest
 from nemo_gym.schemas.validation import explain
@@ -69,19 +70,23 @@ def server_settings(folder: Path) -> tuple[dict[str, Any], list[str]]:
     values, problems = read_yaml(folder / file, file)
     if problems:
         return {}, [str(problem) for problem in problems]
+    component = Component.at(folder)
+    implementation = component.implementation if component else folder.name
     for instance in values.values():
         servers = instance.get("resources_servers") if isinstance(instance, dict) else None
-        block = servers.get(folder.name) if isinstance(servers, dict) else None
+        block = servers.get(implementation) if isinstance(servers, dict) else None
         if isinstance(block, dict):
             return {key: value for key, value in block.items() if not _waits_for_user(value)}, []
-    return {}, [f"{file}: no instance with `resources_servers: {folder.name}:`"]
+    return {}, [f"{file}: no instance with `resources_servers: {implementation}:`"]
 
 
 def check_prepare(folder: Path) -> list[str]:
     """Whether `prepare.py --output FILE` writes exactly `data/example.jsonl`."""
     if not (folder / "prepare.py").is_file():
         return []
-    python_path = os.pathsep.join(filter(None, [str(folder.parent.parent), os.environ.get("PYTHONPATH")]))
+    component = Component.at(folder)
+    root = component.root if component else folder.parent.parent
+    python_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "example.jsonl"
         try:

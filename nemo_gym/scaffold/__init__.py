@@ -1,0 +1,1 @@
+"""Writing the first version of a component, to start from."""
