@@ -16,6 +16,7 @@ from nemo_gym.schemas.rollout import (
     FAILURE,
     FAILURE_CLASS,
     FAILURE_TERMINAL,
+    FailureClass,
     Mode,
     RolloutFailure,
     RolloutRecord,
@@ -38,6 +39,8 @@ class Episode:
     budget: Budget
     parallel_tools: bool = False
     """Whether tool calls of one answer may run side by side. They do so only if the row asks for it too."""
+    stop_on_overflow: bool = False
+    """Whether a conversation that no longer fits the model is scored as it stands, instead of being a failure."""
 
     output: list[Item] = field(default_factory=list)
     """Everything since the row's own input, in order: the model's items and the tools' outputs."""
@@ -73,7 +76,13 @@ class Episode:
     async def _step(self, request: dict[str, Any], declared: frozenset[str]) -> StopReason | None:
         """One model call and its tool calls; the reason to stop, if there is one."""
         wall, started = time.time(), time.monotonic()
-        response = await self.model.respond(request)
+        try:
+            response = await self.model.respond(request)
+        except EpisodeFailure as error:
+            overflow = error.failure.failure_class is FailureClass.CONTEXT_OVERFLOW
+            if overflow and self.stop_on_overflow and self.turns:
+                return StopReason.CONTEXT_OVERFLOW
+            raise
         answered = time.monotonic()
         items: list[Item] = response["output"]
         calls = [item for item in items if item.get("type") == "function_call"]
@@ -131,8 +140,8 @@ class Episode:
         """The last model answer, with everything that happened as its output. Without a model call: an empty answer."""
         last = self._last_response or {"id": "resp_none", "object": "response", "created_at": time.time(), "model": ""}
         merged = {**last, "output": self.output, "usage": self._usage or None}
-        if self.stop_reason is StopReason.MAX_STEPS:
-            merged["incomplete_details"] = {"reason": "max_steps"}
+        if self.stop_reason in (StopReason.MAX_STEPS, StopReason.CONTEXT_OVERFLOW):
+            merged["incomplete_details"] = {"reason": self.stop_reason.value}
         return merged
 
     def record(self) -> dict[str, Any]:

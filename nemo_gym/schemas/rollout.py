@@ -51,6 +51,8 @@ class StopReason(StrEnum):
     """The model's output held neither message nor tool call (reasoning only, or nothing)."""
     INCOMPLETE = "incomplete"
     """The engine set `incomplete_details`, for example because `max_output_tokens` was reached."""
+    CONTEXT_OVERFLOW = "context_overflow"
+    """The conversation no longer fits the model, and the agent is set to stop there."""
     MAX_STEPS = "max_steps"
     MAX_TOTAL_TOKENS = "max_total_tokens"
     MAX_TOOL_CALLS = "max_tool_calls"

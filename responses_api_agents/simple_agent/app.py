@@ -40,6 +40,8 @@ class SimpleAgentConfig(BaseResponsesAPIAgentConfig):
     """No further model call once the episode has taken this long."""
     parallel_tools: bool = False
     """Whether the environment's tools may run side by side when a row sets `parallel_tool_calls`."""
+    stop_on_overflow: bool = False
+    """Whether an episode whose conversation no longer fits the model is scored as it stands, not a failure."""
     model_timeout_s: float = Field(default=600.0, gt=0)
     tool_timeout_s: float = Field(default=120.0, gt=0)
     verify_timeout_s: float = Field(default=300.0, gt=0)
@@ -102,7 +104,14 @@ class SimpleAgent(SimpleResponsesAPIAgent):
             cookies=cookies,
         )
         budget = Budget(config.max_steps, config.max_total_tokens, config.max_tool_calls, config.time_limit_s)
-        return Episode(params, environment, model, budget, parallel_tools=config.parallel_tools)
+        return Episode(
+            params,
+            environment,
+            model,
+            budget,
+            parallel_tools=config.parallel_tools,
+            stop_on_overflow=config.stop_on_overflow,
+        )
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ async def play(
     row: dict[str, Any] | None = None,
     *,
     budget: Budget | None = None,
-    parallel_tools: bool = False,
+    **options: bool,
 ) -> tuple[dict[str, Any], Adder]:
     server = gym.add("adder", Adder)
     assert isinstance(server, Adder)
@@ -115,9 +115,7 @@ async def play(
     environment = RemoteEnvironment(
         gym.client, "adder", rollout_id="r", tool_timeout_s=5, verify_timeout_s=5, retry=RetryPolicy(max_attempts=1)
     )
-    episode = Episode(
-        row["responses_create_params"], environment, model, budget or Budget(), parallel_tools=parallel_tools
-    )
+    episode = Episode(row["responses_create_params"], environment, model, budget or Budget(), **options)
     return await run_rollout(row, episode), server
 
 
@@ -252,6 +250,20 @@ async def test_a_model_failure_is_typed_has_no_reward_and_frees_the_session(gym:
     assert result["_ng_failure"]["message"] == "too slow" and result["_ng_failure"]["attempts"] == 2
     assert result["stop_reason"] == "failed" and len(result["response"]["output"]) == 2
     assert len(server.closed) == 1
+
+
+@pytest.mark.parametrize(("turns_before", "stops"), [(1, True), (0, False)])
+async def test_an_overflow_is_scored_where_the_agent_says_so_and_something_was_said(
+    gym: InProcessGym, turns_before: int, stops: bool
+) -> None:
+    overflow = EpisodeFailure(FailureClass.CONTEXT_OVERFLOW, "model", "too long")
+    model = Scripted(*[response_of(call("add", '{"by": 1}'))] * turns_before, overflow)
+    result, _ = await play(gym, model, stop_on_overflow=True)
+    if stops:
+        assert (result["stop_reason"], result["reward"]) == ("context_overflow", 1)
+        assert result["response"]["incomplete_details"] == {"reason": "context_overflow"}
+    else:
+        assert result["_ng_failure_class"] == "context_overflow" and "reward" not in result
 
 
 @pytest.mark.parametrize(
