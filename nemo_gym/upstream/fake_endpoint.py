@@ -28,8 +28,9 @@ Answer = Callable[[Json], Response]
 class FakeEndpoint:
     """Answers every POST by `answer`, which gets the request's JSON, and remembers what it was asked."""
 
-    def __init__(self, url: str, answer: Answer) -> None:
-        self.url, self.answer = url, answer
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.url = ""
         self.asked: list[Json] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
@@ -63,19 +64,25 @@ class Stage:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    async def serve(self, app: ASGIApp) -> str:
+        """URL of an app."""
+        listen = free_listener()
+        url = f"http://127.0.0.1:{listen.getsockname()[1]}"
+        own = self._running[url] = await self._stack.enter_async_context(AsyncExitStack())
+        await own.enter_async_context(serving(app, listen))
+        return url
+
     async def endpoint(self, answer: Answer) -> FakeEndpoint:
         """An endpoint whose `url` ends in `/v1`."""
-        listen = free_listener()
-        endpoint = FakeEndpoint(f"http://127.0.0.1:{listen.getsockname()[1]}/v1", answer)
-        own = await self._stack.enter_async_context(AsyncExitStack())
-        self._running[endpoint.url] = own
-        app = Starlette(routes=[Route("/{path:path}", endpoint.handle, methods=["POST"])])
-        await own.enter_async_context(serving(app, listen))
+        endpoint = FakeEndpoint(answer)
+        endpoint.url = (
+            await self.serve(Starlette(routes=[Route("/{path:path}", endpoint.handle, methods=["POST"])])) + "/v1"
+        )
         return endpoint
 
-    async def kill(self, endpoint: FakeEndpoint) -> None:
-        """From now on connections to it are refused."""
-        await self._running.pop(endpoint.url).aclose()
+    async def kill(self, url: str) -> None:
+        """From now on connections to what `serve` or `endpoint` made are refused."""
+        await self._running.pop(url.removesuffix("/v1")).aclose()
 
     async def model(self, server: type[SimpleServer], **settings: Any) -> str:
         """URL of a model server with these settings."""
@@ -91,12 +98,10 @@ class Stage:
             run_id="test",
             session_secret="test",
         )
-        listen = free_listener()
         built = server.from_spec(spec)
         app = built.setup_webserver()
         await built.startup()
-        await self._stack.enter_async_context(serving(app, listen))
-        return f"http://127.0.0.1:{listen.getsockname()[1]}"
+        return await self.serve(app)
 
 
 def free_listener() -> socket.socket:

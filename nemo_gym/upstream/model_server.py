@@ -45,7 +45,7 @@ RESPONSES, CHAT_COMPLETIONS = "/responses", "/chat/completions"
 
 
 class UpstreamModelConfig(BaseResponsesAPIModelConfig):
-    """Keys that all of them take. Subclasses say where the endpoint is and how its model is called."""
+    """Keys that all of them take. Subclasses say how the endpoint's model is called, and its key."""
 
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Parameters added to every request; the request's own win."""
@@ -61,11 +61,6 @@ class UpstreamModelConfig(BaseResponsesAPIModelConfig):
     """How long a replica that did not answer is left alone."""
     max_concurrent_requests: int | None = Field(default=None, ge=1)
     """Further requests wait. Per worker process."""
-
-    @property
-    def base_urls(self) -> list[str]:
-        """Where the API of each replica begins, `/v1` included."""
-        raise NotImplementedError(f"{type(self).__name__} must define base_urls")
 
     @property
     def endpoint_key(self) -> str:
@@ -97,7 +92,7 @@ def as_urls(value: str | list[str]) -> list[str]:
 class UpstreamModel(SimpleResponsesAPIModel):
     """Passes requests on (`pass_on`), or has them answered by the other API and translated (`by_chat`, `by_responses`).
 
-    Override `prepared` and `completed` to add to requests and answers of a chat endpoint.
+    Override `base_urls`; and `prepared` and `completed` to add to requests and answers of a chat endpoint.
     """
 
     config: UpstreamModelConfig
@@ -109,7 +104,7 @@ class UpstreamModel(SimpleResponsesAPIModel):
         config = self.config
         self._upstream = Upstream(
             self.server_client.http,
-            Replicas(config.base_urls, config.cool_down_s),
+            Replicas(self.base_urls(), config.cool_down_s),
             api_key=config.endpoint_key,
             timeout_s=config.timeout_s,
             retry=RetryPolicy(
@@ -120,6 +115,10 @@ class UpstreamModel(SimpleResponsesAPIModel):
             max_concurrent_requests=config.max_concurrent_requests,
         )
         return app
+
+    def base_urls(self) -> list[str]:
+        """Where the API of each replica begins, `/v1` included."""
+        raise NotImplementedError(f"{type(self).__name__} must define base_urls()")
 
     def prepared(self, params: Json) -> Json:
         """The chat request to send instead of `params`."""

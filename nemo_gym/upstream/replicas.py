@@ -34,6 +34,10 @@ class Replicas:
         self._back_at[url] = now + self._cool_down_s
         return any(self._back_at.get(other, 0.0) <= now for other in self.urls)
 
+    def mark_live(self, url: str) -> None:
+        """Note that `url` answers again, before its time."""
+        self._back_at.pop(url, None)
+
 
 def _score(key: str, url: str) -> bytes:
     return hashlib.blake2b(f"{key}\n{url}".encode(), digest_size=8).digest()

@@ -45,10 +45,6 @@ class OpenAIModelConfig(UpstreamModelConfig):
         return as_urls(value)
 
     @property
-    def base_urls(self) -> list[str]:
-        return as_urls(self.openai_base_url)
-
-    @property
     def endpoint_key(self) -> str:
         return self.openai_api_key
 
@@ -63,6 +59,9 @@ class OpenAIModelConfig(UpstreamModelConfig):
 
 class OpenAIModel(UpstreamModel):
     config: OpenAIModelConfig
+
+    def base_urls(self) -> list[str]:
+        return as_urls(self.config.openai_base_url)
 
     async def responses(self, request: Request, body: ResponseCreateParams) -> Response | HttpAnswer:
         if self.config.api == "chat_completions":

@@ -17,13 +17,12 @@ class VLLMModelConfig(VLLMServerConfig):
     def _are_urls(cls, value: str | list[str]) -> list[str]:
         return as_urls(value)
 
-    @property
-    def base_urls(self) -> list[str]:
-        return as_urls(self.base_url)
-
 
 class VLLMModel(VLLMServer):
     config: VLLMModelConfig
+
+    def base_urls(self) -> list[str]:
+        return as_urls(self.config.base_url)
 
 
 if __name__ == "__main__":

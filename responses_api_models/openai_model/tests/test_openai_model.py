@@ -245,7 +245,7 @@ async def test_when_a_replica_dies_its_rollouts_move_and_no_request_fails(stage:
     for rollout in range(12):
         await ask(http, url, rollout=f"r{rollout}")
     assert all(replica.asked for replica in replicas)
-    await stage.kill(replicas[0])
+    await stage.kill(replicas[0].url)
     before = len(replicas[1].asked)
     answers = [await ask(http, url, rollout=f"r{rollout}") for rollout in range(12)]
     assert all(answer.ok for answer in answers)
@@ -256,7 +256,7 @@ async def test_where_nobody_answers_the_error_says_so_after_the_last_attempt(sta
     replicas = [await stage.endpoint(responses_answer) for _ in range(2)]
     url = await stage.openai_model([replica.url for replica in replicas], max_attempts=3)
     for replica in replicas:
-        await stage.kill(replica)
+        await stage.kill(replica.url)
     answer = await ask(http, url)
     assert (answer.status, answer.parse()["error"]["type"]) == (502, "Unreachable")
     assert "3 attempts" in answer.text
@@ -340,7 +340,7 @@ async def test_a_stream_of_the_other_api_is_translated(stage: Any, http: HttpCli
 async def test_a_stream_moves_to_another_replica_when_nobody_answers(stage: Any, http: HttpClient) -> None:
     replicas = [await stage.endpoint(lambda _: streamed([{"type": "response.created"}])) for _ in range(2)]
     url = await stage.openai_model([replica.url for replica in replicas])
-    await stage.kill(replicas[0])
+    await stage.kill(replicas[0].url)
     answers = [await ask(http, url, {**QUESTION, "stream": True}, rollout=f"r{rollout}") for rollout in range(8)]
     assert all(answer.ok for answer in answers)
     assert len(replicas[1].asked) == 8

@@ -1,0 +1,209 @@
+"""For tests: a vLLM whose model says what it is told to, one token a character.
+
+Fields and refusals are those that vLLM 0.32.0 was seen to give (`tests/real_vllm` runs the real one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+Json = dict[str, Any]
+
+LOG_PROB = -0.5
+"""Of every token."""
+ID = "b810be08516ada63"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model says to one request."""
+
+    text: str = ""
+    reasoning: str | None = None
+    """Told apart from the text, as a reasoning parser does."""
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    """Name and arguments of each tool call."""
+    finish_reason: str = "stop"
+
+    @property
+    def written(self) -> str:
+        """All that was generated."""
+        return (self.reasoning or "") + self.text + "".join(name + arguments for name, arguments in self.calls)
+
+
+@dataclass
+class FakeVLLM:
+    """`answer` gets each chat request; `app` serves it."""
+
+    answer: Callable[[Json], Said]
+    max_model_len: int = 2048
+    gives_token_ids: bool = True
+    """False: a vLLM from before `return_token_ids`."""
+    asked: list[tuple[str, Json]] = field(default_factory=list)
+    """Path and body of each request."""
+
+    @property
+    def app(self) -> Starlette:
+        """The server."""
+        return Starlette(
+            routes=[
+                Route("/health", lambda _: Response(), methods=["GET"]),
+                Route("/tokenize", self._tokenize, methods=["POST"]),
+                Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            ]
+        )
+
+    async def _tokenize(self, request: Request) -> Response:
+        body = await self._body(request)
+        ids = prompt_ids(body)
+        return JSONResponse({"count": len(ids), "max_model_len": self.max_model_len, "tokens": ids, "token_strs": None})
+
+    async def _chat(self, request: Request) -> Response:
+        body = await self._body(request)
+        prompt = prompt_ids(body)
+        refused = self._refusal(body, len(prompt))
+        if refused is not None:
+            return refused
+        said = self.answer(body)
+        if body.get("stream"):
+            return StreamingResponse(self._chunks(body, prompt, said), media_type="text/event-stream; charset=utf-8")
+        return JSONResponse(self._completion(body, prompt, said))
+
+    async def _body(self, request: Request) -> Json:
+        body: Json = orjson.loads(await request.body())
+        self.asked.append((request.url.path, body))
+        return body
+
+    def _refusal(self, body: Json, length: int) -> Response | None:
+        limit, most = self.max_model_len, body.get("max_completion_tokens") or body.get("max_tokens")
+        if length > limit:
+            return _error(
+                f"This model's maximum context length is {limit} tokens. However, your prompt contains at least "
+                f"{limit + 1} input tokens, which exceeds this limit even without any output tokens. Please reduce the "
+                f"length of the input prompt. (parameter=input_tokens, value={limit + 1})",
+                "input_tokens",
+            )
+        if length == limit:
+            return _error("max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)", "max_tokens")
+        if most is not None and most > limit:
+            return _error(
+                f"max_tokens={most} cannot be greater than max_model_len={limit}. Please request fewer output tokens. "
+                f"(parameter=max_tokens, value={most})",
+                "max_tokens",
+            )
+        return None
+
+    def _completion(self, body: Json, prompt: list[int], said: Said) -> Json:
+        calls = [
+            {"id": f"chatcmpl-tool-{index}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for index, (name, arguments) in enumerate(said.calls)
+        ]
+        message = {
+            "role": "assistant",
+            "content": None if said.reasoning and not said.text else said.text,
+            "refusal": None,
+            "annotations": None,
+            "audio": None,
+            "function_call": None,
+            **({"tool_calls": calls} if calls else {}),
+            "reasoning": said.reasoning,
+        }
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": _logprobs(body, said.written),
+            "finish_reason": said.finish_reason,
+            "stop_reason": None,
+            "token_ids": self._ids(body, said.written),
+            "routed_experts": None,
+        }
+        wants_ids = body.get("return_token_ids") and self.gives_token_ids
+        return {
+            **_frame("chat.completion"),
+            "choices": [choice],
+            "service_tier": None,
+            "system_fingerprint": "vllm-0.32.0-34da7d07",
+            "usage": {
+                **_usage(prompt, said),
+                "prompt_tokens_details": None,
+                "completion_tokens_details": None,
+            },
+            "prompt_logprobs": None,
+            "prompt_token_ids": prompt if wants_ids else None,
+            "prompt_text": None,
+            "kv_transfer_params": None,
+        }
+
+    async def _chunks(self, body: Json, prompt: list[int], said: Said) -> AsyncIterator[bytes]:
+        wants_ids = body.get("return_token_ids") and self.gives_token_ids
+        first = self._chunk({"role": "assistant", "content": ""}, body, "")
+        yield _event({**first, "prompt_token_ids": prompt if wants_ids else None, "prompt_text": None})
+        for letter in said.reasoning or "":
+            yield _event(self._chunk({"reasoning": letter}, body, letter))
+        for letter in said.text:
+            yield _event(self._chunk({"content": letter}, body, letter))
+        for index, (name, arguments) in enumerate(said.calls):
+            call = {"id": f"chatcmpl-tool-{index}", "type": "function", "index": index, "function": {"name": name}}
+            yield _event(self._chunk({"content": None, "tool_calls": [call]}, body, name))
+            for letter in arguments:
+                piece = {"index": index, "function": {"arguments": letter}}
+                yield _event(self._chunk({"content": None, "tool_calls": [piece]}, body, letter))
+        yield _event(self._chunk({}, body, "", said.finish_reason))
+        if (body.get("stream_options") or {}).get("include_usage"):
+            yield _event({**_frame("chat.completion.chunk"), "choices": [], "usage": _usage(prompt, said)})
+        yield b"data: [DONE]\n\n"
+
+    def _chunk(self, delta: Json, body: Json, written: str, finish_reason: str | None = None) -> Json:
+        choice = {"index": 0, "delta": delta, "logprobs": _logprobs(body, written), "finish_reason": finish_reason}
+        return {
+            **_frame("chat.completion.chunk"),
+            "choices": [{**choice, "token_ids": self._ids(body, written) if written else None}],
+        }
+
+    def _ids(self, body: Json, written: str) -> list[int] | None:
+        return ids_of(written) if body.get("return_token_ids") and self.gives_token_ids else None
+
+
+def prompt_ids(body: Json) -> list[int]:
+    """The prompt of a chat request, rendered and tokenized."""
+    kwargs = body.get("chat_template_kwargs") or {}
+    lines = [f"{message['role']}:{message.get('content') or ''}\n" for message in body["messages"]]
+    return ids_of("".join(lines) + f"assistant:{kwargs.get('prefill', '')}")
+
+
+def ids_of(text: str) -> list[int]:
+    """One token a character."""
+    return [ord(letter) for letter in text]
+
+
+def _logprobs(body: Json, written: str) -> Json | None:
+    if not body.get("logprobs") or not written:
+        return None
+    names = [f"token_id:{ord(one)}" if body.get("return_tokens_as_token_ids") else one for one in written]
+    return {"content": [{"token": name, "logprob": LOG_PROB, "bytes": [], "top_logprobs": []} for name in names]}
+
+
+def _frame(kind: str) -> Json:
+    return {"id": f"chatcmpl-{ID}", "object": kind, "created": 1795219306, "model": "tiny"}
+
+
+def _usage(prompt: list[int], said: Said) -> Json:
+    written = len(said.written)
+    return {"prompt_tokens": len(prompt), "total_tokens": len(prompt) + written, "completion_tokens": written}
+
+
+def _event(chunk: Json) -> bytes:
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+def _error(message: str, parameter: str) -> Response:
+    error = {"message": message, "type": "BadRequestError", "param": parameter, "code": 400}
+    return JSONResponse({"error": error}, 400)

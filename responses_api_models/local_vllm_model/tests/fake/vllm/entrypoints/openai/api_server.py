@@ -1,0 +1,49 @@
+"""Stands for `python -m vllm.entrypoints.openai.api_server`: answers with what it knows of itself, and dies when told.
+
+FAKE_VLLM_FAILS: end at once with that line. FAKE_VLLM_DEATHS: a file; each process that finds a line in it takes that
+line away, and dies at its first request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from nemo_gym.upstream.fake_vllm import FakeVLLM, Said
+
+
+def about_this_process() -> str:
+    """JSON: what a test wants to know."""
+    gpus, key = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("VLLM_API_KEY")
+    return json.dumps({"pid": os.getpid(), "child": CHILD.pid, "arguments": sys.argv[1:], "gpus": gpus, "key": key})
+
+
+def answer(_: dict[str, Any]) -> Said:
+    """What the model says."""
+    deaths = Path(os.environ.get("FAKE_VLLM_DEATHS", os.devnull))
+    left = deaths.read_text().splitlines()
+    if left:
+        deaths.write_text("\n".join(left[1:]))
+        sys.stdout.write("EngineCore: CUDA error\n")
+        sys.stdout.flush()
+        os._exit(1)
+    return Said(about_this_process())
+
+
+if __name__ == "__main__":
+    if reason := os.environ.get("FAKE_VLLM_FAILS"):
+        sys.exit(reason)
+    # As vLLM has its engine in a process of its own.
+    CHILD = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--host")
+    given, _ = parser.parse_known_args()
+    uvicorn.run(FakeVLLM(answer).app, host=given.host, port=given.port, log_level="warning")
