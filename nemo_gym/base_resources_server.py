@@ -93,6 +93,10 @@ class SimpleResourcesServer(SimpleServer):
         """
         raise NotImplementedError(f"{type(self).__name__} must define verify()")
 
+    async def close(self) -> Any:
+        """`POST /close`: end the session without a score, as when the rollout failed. May take `request: Request`."""
+        return {"status": "closed"}
+
     def compute_metrics(self, tasks: list[list[dict[str, Any]]]) -> dict[str, Any]:
         """Metrics of your own over all rollouts, added to the standard ones. `tasks[i][j]`: rollout j of task i."""
         return {}
@@ -121,7 +125,7 @@ class SimpleResourcesServer(SimpleServer):
         app = super().setup_webserver()
         app.post("/seed_session")(self.seed_session)
         app.post("/verify")(self.verify)
-        app.post("/close")(self._close)
+        app.post("/close")(self.close)
         app.post("/aggregate_metrics")(self.aggregate_metrics)
         app.get("/reverify_mode")(self._reverify_mode)
         if self.config.mcp:
@@ -135,9 +139,6 @@ class SimpleResourcesServer(SimpleServer):
         if self._cpu is not None:
             self._cpu.close()
         await super().shutdown()
-
-    async def _close(self) -> dict[str, str]:
-        return {"status": "closed"}
 
     async def _reverify_mode(self) -> str:
         return self.reverify_mode.value

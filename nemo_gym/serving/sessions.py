@@ -25,11 +25,13 @@ SESSION_HEADER = "x-session-id"
 _HEADER_VALUE = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
 _OWN_ID = re.compile(r"\d+-[0-9a-f]{32}", re.ASCII)
 _SIGNATURE_LENGTH = 24
+_EXPIRED_KEPT = 10_000
+"""So many expired sessions are remembered, to refuse what still comes for them."""
 
 
 _LOST = (
-    "the state of this session is gone: it ended, was idle for longer than `session_ttl_s`, or the server was started "
-    "again; run the episode anew, from /seed_session"
+    "the state of this session is gone: it was idle for longer than `session_ttl_s`, or the server was started again; "
+    "run the episode anew, from /seed_session"
 )
 
 
@@ -63,6 +65,9 @@ class SessionStore:
     ttl_s: float = 3600.0
     on_close: Callable[[str], Awaitable[None]] | None = None
     _sessions: OrderedDict[str, _Session] = field(default_factory=OrderedDict)
+    _expired: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    _generation: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Begins the ids that this process gives, to tell them from those of a process that died."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -71,12 +76,17 @@ class SessionStore:
         return session_id in self._sessions
 
     def new_id(self) -> str:
-        return f"{self.worker}-{secrets.token_hex(16)}"
+        return f"{self.worker}-{self._generation}{secrets.token_hex(12)}"
 
     def is_lost(self, session_id: str) -> bool:
-        """Whether a store of this run made this session and this one does not have it: ended, idle too long, or made
-        by a process that died."""
-        return _OWN_ID.fullmatch(session_id) is not None and session_id not in self._sessions
+        """Whether a session's state is gone though nobody ended it: idle too long, or kept by a process that died.
+
+        One that was ended by `/verify` or `/close` is not lost: it may begin anew, as with agents that verify twice.
+        """
+        if session_id in self._sessions or not _OWN_ID.fullmatch(session_id):
+            return False
+        made_here = session_id.partition("-")[2].startswith(self._generation)
+        return not made_here or session_id in self._expired
 
     def sign(self, session_id: str) -> str:
         """The cookie's value: id and signature."""
@@ -130,6 +140,9 @@ class SessionStore:
                 session.last_used = time.monotonic()
                 self._sessions.move_to_end(session_id)
             else:
+                self._expired[session_id] = None
+                if len(self._expired) > _EXPIRED_KEPT:
+                    self._expired.popitem(last=False)
                 await self._close(session_id)
 
     async def _close(self, session_id: str) -> None:
@@ -171,10 +184,9 @@ class SessionMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                ends = scope["path"] in self.closing and status < 400
                 # With every answer, not only the first: some agents keep the cookies of the last answer only.
-                value = "; Max-Age=0" if ends else f"{self.store.sign(session_id)}; HttpOnly; SameSite=Lax"
-                MutableHeaders(scope=message).append("set-cookie", f"{self._cookie}={value}; Path=/")
+                cookie = f"{self._cookie}={self.store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax"
+                MutableHeaders(scope=message).append("set-cookie", cookie)
             await send(message)
 
         try:

@@ -146,12 +146,22 @@ def test_a_header_that_names_a_session_of_the_clients_own_begins_it() -> None:
     assert client.post("/count", headers={"X-Session-ID": f"0-{'a' * 32}"}).status_code == 410
 
 
-def test_an_ended_session_is_forgotten_by_the_client_too() -> None:
+def test_an_ended_session_may_begin_anew_under_its_id() -> None:
     client = client_of(SessionStore(), keep_empty=True)
     first = client.post("/count").json()["id"]
     client.post("/verify")
-    assert client.post("/count").json() == {"n": 1, "id": client.post("/look").json()["id"]}
-    assert client.post("/look").json()["id"] != first
+    assert client.post("/count").json() == {"n": 1, "id": first}
+
+
+def test_an_expired_session_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("nemo_gym.serving.sessions.time.monotonic", lambda: now)
+    store = SessionStore(ttl_s=60)
+    client = client_of(store, keep_empty=True)
+    client.post("/count")
+    now += 61
+    client_of(store, keep_empty=True).post("/count")
+    assert client.post("/count").status_code == 410
 
 
 def test_a_failing_close_session_does_not_fail_the_request() -> None:

@@ -1,0 +1,1 @@
+"""Servers written as for NeMo Gym, and that they run here unchanged."""
