@@ -57,4 +57,4 @@ def test_a_wrong_configuration_prints_its_mistakes_and_nothing_else(tmp_path):
 def test_help_shows_an_example(tmp_path):
     result = dump(tmp_path, "--help")
     assert result.returncode == 0
-    assert 'ng_dump_config "+config_paths=[' in result.stdout
+    assert "  ng_dump_config \\\n" in result.stdout and '"+config_paths=[' in result.stdout

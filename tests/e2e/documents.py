@@ -28,9 +28,11 @@ def only(commands: list[str], word: str) -> str:
 
 
 def checkout_in(folder: Path) -> Path:
-    """Make a folder look like the checkout, so that results and run files are written there."""
+    """Make a folder look like the checkout, so that whatever a page's commands write is written there."""
     for name in ("resources_servers", "responses_api_models", "responses_api_agents", "data"):
-        (folder / name).symlink_to(ROOT / name)
+        (folder / name).mkdir()
+        for entry in (ROOT / name).iterdir():
+            (folder / name / entry.name).symlink_to(entry)
     return folder
 
 
