@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nemo_gym.errors import BadBody, DeadlineExceeded, RequestError, Unreachable
+from nemo_gym.agent_loop.failure import refusal_text
+from nemo_gym.errors import BadBody, BadStatus, DeadlineExceeded, RequestError, Unreachable
 from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.schemas.rollout import (
     AGENT_REF,
@@ -21,7 +22,7 @@ from nemo_gym.schemas.rollout import (
     RolloutFailure,
 )
 from nemo_gym.serving.http import RetryPolicy
-from nemo_gym.serving.http_response import HttpResponse
+from nemo_gym.serving.http_response import REFUSED_STATUSES, HttpResponse
 from nemo_gym.serving.server_client import ServerClient
 
 Result = dict[str, Any]
@@ -67,7 +68,14 @@ def failed(row: TaskRow, kind: FailureClass, message: str, *, server: str, attem
 
 
 def _result_in(answer: HttpResponse) -> Result:
-    answer.raise_for_status()
+    if not answer.ok:
+        raise BadStatus(
+            refusal_text(answer),
+            url=answer.url,
+            delivered=answer.status not in REFUSED_STATUSES,
+            status=answer.status,
+            body=answer.body,
+        )
     result = answer.parse()
     if isinstance(result, dict):
         reward = result.get("reward")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from nemo_gym.config.nearest import nearest
 from nemo_gym.config.options import OptionsModel
 from nemo_gym.config.places import find_file
 from nemo_gym.errors import ConfigError, ConfigProblem
@@ -16,6 +17,10 @@ from nemo_gym.rollouts.plan import PlanOptions
 from nemo_gym.rollouts.rows import unknown_agent
 from nemo_gym.rollouts.running import DEFAULT_PARALLEL, DEFAULT_ROLLOUT_TIMEOUT_S
 from nemo_gym.rollouts.running_servers import HeadServerAddress
+from nemo_gym.schemas.responses import ResponseCreateParams
+
+MISSPELT = 0.85
+"""So alike (0–1) to a known parameter, an unknown one is a slip. Further parameters may be given: engines have more."""
 
 
 class RolloutCollectionConfig(OptionsModel):
@@ -48,6 +53,16 @@ class RolloutCollectionConfig(OptionsModel):
     head_server: HeadServerAddress | None = None
     """Its `.host` and `.port`, if not those of this folder."""
 
+    @field_validator("responses_create_params")
+    @classmethod
+    def _is_spelt_right(cls, params: dict[str, Any]) -> dict[str, Any]:
+        known = ResponseCreateParams.model_fields
+        for name in params.keys() - known.keys():
+            best = nearest(name, known, cutoff=MISSPELT)
+            if best is not None:
+                raise ValueError(f"`{name}` is no request parameter; did you mean `{best}`?")
+        return params
+
     @model_validator(mode="after")
     def _resume_or_overwrite(self) -> Self:
         if self.resume_from_cache and self.overwrite:
@@ -61,8 +76,9 @@ class RolloutCollectionConfig(OptionsModel):
             raise ConfigError([ConfigProblem("command line", "agent_name", unknown_agent(agent, agents))])
         if agent is None and len(agents) == 1:
             agent = agents[0]
+        given = self.input_jsonl_fpath
         return CollectionOptions(
-            input_path=find_file(str(self.input_jsonl_fpath), Path.cwd()) or self.input_jsonl_fpath,
+            input_path=given if given.exists() else find_file(str(given), Path.cwd()) or given,
             output_path=self.output_jsonl_fpath,
             plan=PlanOptions(
                 agent_name=agent,

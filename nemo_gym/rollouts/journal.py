@@ -124,6 +124,11 @@ class Journal:
 
 
 def _open_locked(path: Path) -> int:
+    for parent in path.parents:
+        if parent.exists():
+            if not parent.is_dir():
+                raise DataError(str(path), None, f"cannot be written: {parent} is a file, no folder")
+            break
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)

@@ -14,6 +14,8 @@ from nemo_gym.rollouts.tally import Tally
 
 BAR_EVERY_S = 0.2
 LINE_EVERY_S = 5.0
+ALARMING_FAILURES = 10
+"""So many failures in a row are told of at once: the cause may be the same for all that is still to come."""
 
 
 class ProgressDisplay:
@@ -38,11 +40,14 @@ class ProgressDisplay:
         self._thread.join()
 
     def update(self, tally: Tally) -> None:
-        """Take note of the tally; the first call starts the clock. The object may go on changing."""
+        """Take note of the tally. Call it at the start, which starts the clock, and after each rollout."""
         if self._tally is None:
             self._started_at = time.monotonic()
             self._finished_before = tally.completed
             self._tally = tally
+        if tally.failed_in_a_row == ALARMING_FAILURES:
+            notice = f"{ALARMING_FAILURES} rollouts in a row have failed, the last with {tally.last_failure}"
+            self._console.print(notice, markup=False, highlight=False, soft_wrap=True)
 
     def line(self) -> str:
         """`17/20 · 5.1/s · mean reward 0.812 · failed model_error 1 · 0:04 left`"""

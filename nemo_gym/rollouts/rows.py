@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ def read_lines(path: Path) -> Iterator[Line]:
             for number, text in enumerate(file, start=1):
                 if text.strip():
                     yield Line(number, text.removesuffix(b"\n"))
+    except FileNotFoundError as error:
+        nearby = [file.name for file in path.parent.glob("*.json*")]
+        message = f"cannot be read: there is no such file; {suggestion(path.name, nearby, kind='JSON files there')}"
+        raise DataError(str(path), None, message) from error
     except OSError as error:
         raise DataError(str(path), None, f"cannot be read: {error.strerror}") from error
 
@@ -83,26 +87,39 @@ def read_rows(path: Path, *, limit: int | None = None) -> Iterator[tuple[Line, T
 
 
 class Problems:
-    """Bad lines of one file, collected so that they are told together."""
+    """Bad lines of one file, collected so that they are told together, equal ones as one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._found: list[DataError] = []
-        self._count = 0
+        self._lines: dict[str, list[int | None]] = {}
+        """The first lines with each problem."""
+        self._count = self._untold = 0
 
     def add(self, error: DataError) -> None:
         self._count += 1
-        if len(self._found) < MAX_PROBLEMS:
-            self._found.append(error)
+        if error.message not in self._lines and len(self._lines) == MAX_PROBLEMS:
+            self._untold += 1
+            return
+        self._lines.setdefault(error.message, []).append(error.line)
 
     def raise_if_any(self) -> None:
         """Raise one `DataError` that lists the first problems; nothing happens if there are none."""
         if self._count == 1:
-            raise self._found[0]
+            [(message, [line])] = self._lines.items()
+            raise DataError(str(self._path), line, message)
         if self._count:
-            lines = "\n".join(f"  line {error.line}: {error.message}" for error in self._found)
-            more = f"\n  and {self._count - len(self._found)} more" if self._count > len(self._found) else ""
-            raise DataError(str(self._path), None, f"{self._count} bad rows, nothing was run\n{lines}{more}")
+            told = "\n".join(f"  {_lines_text(lines)}: {message}" for message, lines in self._lines.items())
+            more = f"\n  and {self._untold} more" if self._untold else ""
+            raise DataError(str(self._path), None, f"{self._count} bad rows, nothing was run\n{told}{more}")
+
+
+def _lines_text(lines: Sequence[int | None]) -> str:
+    """`line 3`, `lines 1, 2 and 7`, `lines 1, 2, 3 and 17 more`."""
+    if len(lines) == 1:
+        return f"line {lines[0]}"
+    shown = [str(line) for line in lines[:3]]
+    last = f"{len(lines) - 3} more" if len(lines) > 3 else shown.pop()
+    return f"lines {', '.join(shown)} and {last}"
 
 
 def agent_of(row: TaskRow) -> str | None:

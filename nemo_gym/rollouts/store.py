@@ -10,6 +10,7 @@ from typing import Any, Self
 import orjson
 
 from nemo_gym.errors import DataError
+from nemo_gym.rollouts.failures import told
 from nemo_gym.rollouts.files import CollectionFiles
 from nemo_gym.rollouts.journal import Journal
 from nemo_gym.rollouts.plan import Plan
@@ -122,7 +123,10 @@ class RolloutStore:
         place = self._place(row[TASK_INDEX], row[ROLLOUT_INDEX])
         if FAILURE_CLASS in result:
             self._add_failure(place, row, result)
+            self.tally.failed_in_a_row += 1
+            self.tally.last_failure = f"{result[FAILURE_CLASS]} of {told(row | result)}"
             return
+        self.tally.failed_in_a_row = 0
         keys = {key: row[key] for key in (TASK_INDEX, ROLLOUT_INDEX)}
         self._results.append(
             orjson.dumps(keys | {"reward": float(result["reward"])} | _without(result, *keys, "reward"))

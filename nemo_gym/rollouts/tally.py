@@ -15,6 +15,10 @@ class Tally:
     """Rollouts with a result, those of earlier runs that were resumed included."""
     failed: Counter[str] = field(default_factory=Counter)
     """Rollouts without a result whose latest attempt failed, by failure class."""
+    failed_in_a_row: int = 0
+    """Attempts that failed since the last one that did not."""
+    last_failure: str = ""
+    """Class and text of the latest failure."""
     reward_sum: float = 0.0
     """Over all completed rollouts."""
 

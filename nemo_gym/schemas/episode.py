@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 
@@ -72,7 +72,7 @@ class BaseVerifyRequest(BaseRunRequest):
 class BaseVerifyResponse(BaseVerifyRequest):
     """The answer of `POST /verify`: the request echoed back, with the reward."""
 
-    reward: float
+    reward: FiniteFloat
 
 
 class BaseMultiRewardVerifyResponse(BaseVerifyResponse):

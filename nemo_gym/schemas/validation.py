@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from nemo_gym.schemas.responses import ITEM_TAGS
 
+_ITEM_TYPES = ("message", "function_call", "function_call_output", "reasoning")
 _TYPE_ERRORS = frozenset({"union_tag_invalid", "union_tag_not_found"})
 
 
@@ -39,8 +41,10 @@ def _place(error: ErrorDetails) -> str:
 def _message(error: ErrorDetails) -> str:
     context = error.get("ctx") or {}
     if error["type"] == "union_tag_invalid":
-        known = "message, function_call, function_call_output, reasoning, or a hosted tool's"
-        return f"`{context.get('tag')}` is no item type; types are {known}"
+        tag = str(context.get("tag"))[:100]
+        near = difflib.get_close_matches(tag, _ITEM_TYPES, n=1)
+        types = f"types are {', '.join(_ITEM_TYPES)}, or a hosted tool's"
+        return f"`{tag}` is no item type; {f'did you mean `{near[0]}`?' if near else types}"
     if error["type"] == "union_tag_not_found":
         return "an item needs a `type` (or a `role`, if it is a message)"
     return str(error["msg"]).removeprefix("Value error, ")

@@ -73,7 +73,7 @@ def test_skipped_places_are_not_yielded(tasks: Path) -> None:
 
 
 def test_rows_without_any_agent_are_refused_with_those_that_run(tasks: Path) -> None:
-    with pytest.raises(DataError, match=r"2 bad rows.*\n.*line 1: names no agent.*`agent_a`, `agent_b`"):
+    with pytest.raises(DataError, match=r"2 bad rows.*\n.*lines 1 and 3: names no agent.*`agent_a`, `agent_b`"):
         planned(tasks, agent_name=None)
 
 

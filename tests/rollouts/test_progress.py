@@ -10,9 +10,10 @@ from rich.console import Console
 
 from nemo_gym.rollouts.agent_metrics import AgentMetrics, CollectedMetrics
 from nemo_gym.rollouts.collection import Collected
+from nemo_gym.rollouts.failures import failure_examples, told
 from nemo_gym.rollouts.files import CollectionFiles
-from nemo_gym.rollouts.progress import ProgressDisplay
-from nemo_gym.rollouts.summary import failure_examples, print_summary
+from nemo_gym.rollouts.progress import ALARMING_FAILURES, ProgressDisplay
+from nemo_gym.rollouts.summary import print_summary
 from nemo_gym.rollouts.tally import Tally
 
 
@@ -39,6 +40,26 @@ def test_the_line_tells_count_speed_reward_failures_and_time_left() -> None:
     assert (count, reward, failed) == ("11/20", "mean reward 0.750", "failed timeout 1")
     assert speed.endswith("/s")
     assert left.endswith(" left")
+
+
+def test_many_failures_in_a_row_are_told_of_at_once_and_once() -> None:
+    written = io.StringIO()
+    display, stands = ProgressDisplay(Console(file=written)), Tally(100, last_failure="model_error of task 7: it broke")
+    display.update(stands)
+    for stands.failed_in_a_row in range(1, ALARMING_FAILURES + 20):
+        said = written.getvalue()
+        display.update(stands)
+        assert (written.getvalue() != said) == (stands.failed_in_a_row == ALARMING_FAILURES)
+    notice = "10 rollouts in a row have failed, the last with model_error of task 7: it broke\n"
+    assert written.getvalue() == notice
+
+
+def test_a_failure_is_told_in_one_line_of_bounded_length() -> None:
+    failure = {"stage": "model", "server": "policy_model", "message": "it\n broke " * 100}
+    line = told({"_ng_task_index": 7, "_ng_failure": failure})
+    assert line.startswith("task 7 (stage model, server policy_model): it broke it broke")
+    assert len(line) < 400 and line.endswith("…") and "\n" not in line
+    assert told({}) == "task ?: "
 
 
 def test_rollouts_of_an_earlier_run_do_not_count_for_the_speed() -> None:
@@ -84,6 +105,7 @@ def test_the_summary_shows_metrics_failures_sum_and_files(tmp_path: Path) -> Non
     for part in ("tiny_agent", "mean/reward", "pass@1[avg-of-2]/reward", "a note", "it broke", str(tally())):
         assert part in shown
     assert str(files.results) in shown
+    assert "failed   2 model_error, as in task ? (stage model, server policy_model): it broke" in shown
     assert [(each.failure_class, each.count) for each in failure_examples(files.failures)] == [
         ("model_error", 2),
         ("timeout", 1),

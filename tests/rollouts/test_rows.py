@@ -71,17 +71,35 @@ def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None
             list(read_rows(path))
 
 
-def test_many_problems_are_told_together_in_few_lines() -> None:
+def told(*messages: str) -> list[str]:
+    """The lines that users read when the rows of a file have these problems, one after another."""
     problems = Problems(Path("tasks.jsonl"))
-    for number in range(1, 101):
-        problems.add(DataError("tasks.jsonl", number, "bad"))
+    for number, message in enumerate(messages, start=1):
+        problems.add(DataError("tasks.jsonl", number, message))
     with pytest.raises(DataError) as caught:
         problems.raise_if_any()
-    lines = str(caught.value).splitlines()
+    return str(caught.value).splitlines()
+
+
+def test_many_problems_are_told_together_in_few_lines() -> None:
+    lines = told(*(f"bad in way {number}" for number in range(1, 101)))
     assert lines[0] == "tasks.jsonl: 100 bad rows, nothing was run"
-    assert lines[1] == "  line 1: bad"
+    assert lines[1] == "  line 1: bad in way 1"
     assert lines[-1] == "  and 92 more"
     assert len(lines) <= 10
+
+
+def test_a_problem_of_many_rows_is_told_once_with_their_lines() -> None:
+    assert told("bad", "worse", "bad", "bad", "worse", "bad", "bad")[1:] == [
+        "  lines 1, 3, 4 and 2 more: bad",
+        "  lines 2 and 5: worse",
+    ]
+
+
+def test_a_misspelt_file_comes_with_the_nearest_beside_it(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    with pytest.raises(DataError, match=r"task\.jsonl: .* no such file; did you mean `tasks.jsonl`"):
+        list(read_rows(tmp_path / "task.jsonl"))
 
 
 def test_an_unknown_agent_is_told_the_nearest_right_name() -> None:
