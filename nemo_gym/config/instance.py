@@ -34,6 +34,8 @@ class ServerInstance:
     """The block under the implementation, resolved; the server's own config class validates it. May hold secrets."""
     source: str
     """The file the block came from, as the user wrote its path."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """The file (or the command line) of each setting that another source than that file has set."""
 
 
 @dataclass(frozen=True)

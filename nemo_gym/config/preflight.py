@@ -64,6 +64,8 @@ class _Checks:
         folder = self.folder(block, entrypoint)
         self.domain(block)
         self.datasets(block)
+        source = self.tree.origin(block.path)
+        sources = {key: self.tree.origin((*block.path, key)) for key in block.settings}
         return ServerInstance(
             name=block.name,
             server_type=block.server_type,
@@ -74,7 +76,8 @@ class _Checks:
             port=self.port((*block.path, "port"), block.settings.get("port")),
             num_workers=self.num_workers(block),
             settings=block.settings,
-            source=self.tree.origin(block.path),
+            source=source,
+            sources={key: other for key, other in sources.items() if other != source},
         )
 
     def entrypoint(self, block: Block) -> str:

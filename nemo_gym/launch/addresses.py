@@ -57,7 +57,7 @@ class Addresses:
                 workers[instance.name] = tuple(keep(each) for each in _listen(instance, config.port_range))
             except OSError as error:
                 key = f"{instance.name}.{instance.server_type}.{instance.implementation}"
-                problems.append(_problem(error, instance.source, key, instance.host))
+                problems.append(_problem(error, instance.sources.get("port", instance.source), key, instance.host))
         if problems or head is None:
             for listener in kept:
                 listener.bound.close()

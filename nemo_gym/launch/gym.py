@@ -182,6 +182,7 @@ class Gym:
                     entrypoint=instance.entrypoint,
                     settings=instance.settings,
                     source=instance.source,
+                    sources=instance.sources,
                     directory=addresses.directory,
                     global_config=self.global_config,
                     run_id=self.run_id,

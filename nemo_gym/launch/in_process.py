@@ -11,13 +11,15 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError
+from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymError
 from nemo_gym.launch.addresses import Listener
 from nemo_gym.launch.child import import_roots
+from nemo_gym.launch.code_error import explain
 from nemo_gym.launch.launched_server import label_of
 from nemo_gym.serving.app import SimpleServer
 from nemo_gym.serving.loading import load_server_class
 from nemo_gym.serving.process import serve
+from nemo_gym.serving.routes import refuse_hidden_routes
 from nemo_gym.serving.runs import ServerState, ServerStatus
 from nemo_gym.serving.spec import ServerSpec
 
@@ -42,10 +44,17 @@ class InProcessServers:
             sys.path += [root for root in import_roots(folder) if root not in sys.path]
             try:
                 server = load_server_class(folder, spec.entrypoint).from_spec(spec)
+                app = server.setup_webserver()
+                refuse_hidden_routes(app, Path(spec.working_dir))
             except ConfigError as error:
                 problems += error.problems
+            except NemoGymError as error:
+                raise LaunchError(f"{label_of(spec)} cannot start: {error}") from error
+            except Exception as error:
+                what = explain(error, folder, Path(spec.working_dir))
+                raise LaunchError(f"{label_of(spec)} cannot start: {what}") from error
             else:
-                apps.append((spec, listener, server, server.setup_webserver()))
+                apps.append((spec, listener, server, app))
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
         all_ready = asyncio.gather(*(self._serve(*each) for each in apps))

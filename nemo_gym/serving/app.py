@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from typing import ClassVar, Self
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
 
@@ -123,6 +125,8 @@ class SimpleServer(BaseModel):
         from nemo_gym.serving.process import ServerProcess, run
 
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        # FastAPI silences this one itself where it builds the type of a body; ours are built later, at first use.
+        warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
         try:
             process = ServerProcess.from_environment()
         except LaunchError as error:
@@ -154,5 +158,6 @@ def _problems(error: ValidationError, spec: ServerSpec, config_class: type[BaseS
     for (place, message), detail in zip(places(details), details, strict=True):
         if detail["type"] == "extra_forbidden":
             message = f"no such key; {suggestion(place, config_class.model_fields, kind='keys')}"
-        problems.append(ConfigProblem(spec.source, f"{block}.{place}" if place else block, message))
+        file = spec.sources.get(str(detail["loc"][0]), spec.source) if detail["loc"] else spec.source
+        problems.append(ConfigProblem(file, f"{block}.{place}" if place else block, message))
     return problems

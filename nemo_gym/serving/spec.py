@@ -38,6 +38,8 @@ class ServerSpec(BaseModel):
     """The instance's block of the configuration, resolved; the server's own config class checks it."""
     source: str
     """The YAML file that the block came from."""
+    sources: dict[str, str] = Field(default_factory=dict)
+    """Where single settings come from that another source than that file has set."""
     directory: dict[str, ServerAddress]
     """Every instance of the run, by name."""
     global_config: dict[str, Any] = Field(default_factory=dict, repr=False)

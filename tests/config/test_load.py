@@ -45,6 +45,15 @@ def test_a_later_file_changes_single_keys_of_an_instance(workplace):
     assert agent.source == "maze.yaml"
 
 
+def test_a_setting_knows_the_source_that_set_it_last(workplace):
+    workplace.write("longer.yaml", "maze_agent: {responses_api_agents: {walker: {max_steps: 40}}}")
+    agent = "maze_agent.responses_api_agents.walker"
+    paths = "+config_paths=[maze.yaml,model.yaml,longer.yaml]"
+    instance = workplace.load(paths, f"++{agent}.port=8099").instances["maze_agent"]
+    assert instance.source == "maze.yaml"
+    assert instance.sources == {"max_steps": "longer.yaml", "port": "command line"}
+
+
 def test_a_later_unset_value_replaces_nothing(workplace):
     workplace.write("later.yaml", "maze_agent: {responses_api_agents: {walker: {max_steps: '???'}}}\n")
     agent = workplace.load("+config_paths=[maze.yaml,model.yaml,later.yaml]").instances["maze_agent"]

@@ -382,8 +382,7 @@ MISTAKES = [
     ),
     Mistake(
         "a file as an argument",
-        "command line: `maze.yaml` sets nothing: "
-        "write `+key=value` to set, `key=value` to change what is there, `~key` to remove",
+        "command line: `maze.yaml` sets nothing: name config files as in `+config_paths=[maze.yaml]`",
         argv=("maze.yaml",),
     ),
     Mistake(
