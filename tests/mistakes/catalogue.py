@@ -1,0 +1,9 @@
+"""Every mistake, in the order in which users meet them."""
+
+from __future__ import annotations
+
+from tests.mistakes.collecting import COLLECTING
+from tests.mistakes.configuration import CONFIGURATION
+from tests.mistakes.servers import SERVERS
+
+MISTAKES = (*CONFIGURATION, *SERVERS, *COLLECTING)
