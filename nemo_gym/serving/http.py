@@ -134,13 +134,14 @@ class HttpClient:
 def to_json(value: object) -> bytes:
     """JSON bytes of a pydantic model, a dict, a list, a dataclass, or anything else that orjson writes."""
     if isinstance(value, BaseModel):
-        return value.__pydantic_serializer__.to_json(value)
+        # Without warnings: dicts may stand where models are declared, as after `model_copy(update=...)`.
+        return value.__pydantic_serializer__.to_json(value, warnings=False)
     return orjson.dumps(value, default=_jsonable)
 
 
 def _jsonable(value: object) -> object:
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return value.model_dump(mode="json", warnings=False)
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")

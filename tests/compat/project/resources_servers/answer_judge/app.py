@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, List, Optional, Union
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, PrivateAttr
@@ -28,14 +28,14 @@ class AnswerJudgeConfig(BaseResourcesServerConfig):
     judge_responses_create_params: NeMoGymResponseCreateParamsNonStreaming
     judge_prompt_template_fpath: str = "prompts/judge.txt"
     judge_equal_label: str = "[[equal]]"
-    judge_system_message: Optional[str] = None
-    judge_endpoint_max_concurrency: Optional[int] = 64
+    judge_system_message: str | None = None
+    judge_endpoint_max_concurrency: int | None = 64
     check_twice_swap: bool = False
 
 
 class AnswerJudgeRunRequest(BaseRunRequest):
-    expected_answer: Optional[str] = None
-    metadata: Optional[dict[str, Any]] = None
+    expected_answer: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class AnswerJudgeVerifyRequest(AnswerJudgeRunRequest, BaseVerifyRequest):
@@ -45,18 +45,18 @@ class AnswerJudgeVerifyRequest(AnswerJudgeRunRequest, BaseVerifyRequest):
 class JudgeEvaluation(BaseModel):
     responses_create_params: NeMoGymResponseCreateParamsNonStreaming
     response: NeMoGymResponse
-    verdict_label: Optional[str] = None
+    verdict_label: str | None = None
 
 
 class AnswerJudgeVerifyResponse(BaseVerifyResponse):
     expected_answer: str
-    judge_evaluations: List[JudgeEvaluation]
+    judge_evaluations: list[JudgeEvaluation]
 
 
 def extract_text(response: NeMoGymResponse) -> str:
     for output in reversed(response.output):
         if getattr(output, "type", None) == "message" and getattr(output, "role", None) == "assistant":
-            content: Union[str, list] = output.content
+            content: str | list = output.content
             if isinstance(content, str):
                 return content
             return "\n".join(part.text for part in content if getattr(part, "type", None) == "output_text")

@@ -1,6 +1,7 @@
 """office_tools: many tools behind one catch-all route; state per session, compared with what it should be."""
 
-from typing import Any, Callable, Dict
+from collections.abc import Callable
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import HTTPException
@@ -48,7 +49,7 @@ class Office:
 
 class OfficeToolsServer(SimpleResourcesServer):
     config: OfficeToolsConfig
-    session_id_to_office: Dict[str, Any] = Field(default_factory=dict)
+    session_id_to_office: dict[str, Any] = Field(default_factory=dict)
 
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()
@@ -67,8 +68,8 @@ class OfficeToolsServer(SimpleResourcesServer):
         try:
             function = self.session_id_to_office[session_id].tools()[path]
             return OfficeResponse(output=function(**args))
-        except Exception as e:
-            return OfficeResponse(output=f"Error executing tool '{path}': {str(e)}")
+        except Exception as e:  # noqa: BLE001 - as such servers do it
+            return OfficeResponse(output=f"Error executing tool '{path}': {e!s}")
 
     async def verify(self, request: Request, body: OfficeVerifyRequest) -> BaseVerifyResponse:
         office = self.session_id_to_office.pop(request.session[SESSION_ID_KEY], Office())

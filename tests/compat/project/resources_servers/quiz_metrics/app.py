@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from typing import Any, Dict, List
+from typing import Any
 
 from fastapi import Body
 
@@ -46,10 +46,10 @@ class QuizServer(SimpleResourcesServer):
         return QuizVerifyResponse(**body.model_dump(), reward=reward, extracted_answer=answer)
 
     @staticmethod
-    def _score_fn(result: Dict[str, Any]) -> Dict[str, float]:
+    def _score_fn(result: dict[str, Any]) -> dict[str, float]:
         return {"accuracy": result["reward"], "length": 1.0}
 
-    def compute_metrics(self, tasks: List[List[Dict[str, Any]]]) -> Dict[str, Any]:
+    def compute_metrics(self, tasks: list[list[dict[str, Any]]]) -> dict[str, Any]:
         metrics, all_scores, score_names, max_k = compute_pass_majority_metrics(
             tasks, score_fn=self._score_fn, answer_key="extracted_answer"
         )
@@ -58,8 +58,8 @@ class QuizServer(SimpleResourcesServer):
         assert score_names == ["accuracy", "length"] and max_k == max(map(len, tasks), default=0)
         return metrics
 
-    def get_key_metrics(self, agent_metrics: Dict[str, Any]) -> Dict[str, Any]:
-        key: Dict[str, Any] = {}
+    def get_key_metrics(self, agent_metrics: dict[str, Any]) -> dict[str, Any]:
+        key: dict[str, Any] = {}
         key.update(highest_k_metrics(agent_metrics, "pass@{k}", score_names=["accuracy"]))
         key.update(highest_k_metrics(agent_metrics, "pass@1[avg-of-{k}]", exclude_names=["length", "no_answer"]))
         return key

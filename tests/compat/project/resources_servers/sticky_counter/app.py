@@ -1,7 +1,5 @@
 """sticky_counter: state kept by session id in a field of the server, seeded from the task row."""
 
-from typing import Dict
-
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
@@ -42,7 +40,7 @@ class CounterVerifyRequest(BaseVerifyRequest):
 
 class StickyCounterServer(SimpleResourcesServer):
     config: StickyCounterConfig
-    session_id_to_counter: Dict[str, int] = Field(default_factory=dict)
+    session_id_to_counter: dict[str, int] = Field(default_factory=dict)
 
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()

@@ -91,7 +91,7 @@ class TurtleServer(EnvServer[Turtle]):
         env_id = str(uuid.uuid4())
         self.env_id_to_env[env_id] = Turtle(goal=body.task_idx)
         self.env_id_to_total_reward[env_id] = 0.0
-        obs = [NeMoGymEasyInputMessage(role="user", content=f"CALL move {{\"steps\": {body.task_idx}}}")]
+        obs = [NeMoGymEasyInputMessage(role="user", content=f'CALL move {{"steps": {body.task_idx}}}')]
         parameters = {"type": "object", "properties": {"steps": {"type": "integer"}}}
         tools = [{"type": "function", "name": "move", "parameters": parameters, "strict": True}]
         return TurtleSeedResponse(env_id=env_id, obs=obs, tools=tools)

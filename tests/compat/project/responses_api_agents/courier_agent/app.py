@@ -1,7 +1,6 @@
 """courier_agent: `/run` seeds, calls its own `/v1/responses`, verifies; the cookies of each answer replace the last."""
 
 import json
-from typing import List
 
 from fastapi import Body, Request, Response
 from pydantic import ConfigDict, ValidationError
@@ -57,7 +56,7 @@ class CourierAgent(SimpleResponsesAPIAgent):
         if isinstance(body.input, str):
             body.input = [NeMoGymEasyInputMessage(role="user", content=body.input)]
 
-        new_outputs: List = []
+        new_outputs: list = []
         usage = None
         step = 0
         model_server_cookies = None
@@ -94,8 +93,8 @@ class CourierAgent(SimpleResponsesAPIAgent):
             if model_response.incomplete_details and model_response.incomplete_details.reason == "max_output_tokens":
                 break
 
-            all_fn_calls: List[NeMoGymResponseFunctionToolCall] = [o for o in output if o.type == "function_call"]
-            all_output_messages: List[NeMoGymResponseOutputMessage] = [
+            all_fn_calls: list[NeMoGymResponseFunctionToolCall] = [o for o in output if o.type == "function_call"]
+            all_output_messages: list[NeMoGymResponseOutputMessage] = [
                 o for o in output if o.type == "message" and o.role == "assistant"
             ]
             if not all_fn_calls and all_output_messages:

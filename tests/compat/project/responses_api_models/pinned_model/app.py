@@ -1,7 +1,6 @@
 """pinned_model: chat completions of endpoints elsewhere; each session stays with one of them."""
 
 from time import time
-from typing import Dict, List, Union
 from uuid import uuid4
 
 from aiohttp.client_exceptions import ClientResponseError
@@ -26,7 +25,7 @@ from nemo_gym.server_utils import SESSION_ID_KEY, is_nemo_gym_fastapi_worker
 
 
 class PinnedModelConfig(BaseResponsesAPIModelConfig):
-    base_url: Union[str, List[str]]
+    base_url: str | list[str]
     api_key: str
     model: str
     return_token_id_information: bool = False
@@ -45,7 +44,7 @@ class PinnedModel(SimpleResponsesAPIModel):
         self._clients = [
             NeMoGymAsyncOpenAI(base_url=base_url, api_key=self.config.api_key) for base_url in self.config.base_url
         ]
-        self._session_id_to_client: Dict[str, NeMoGymAsyncOpenAI] = dict()
+        self._session_id_to_client: dict[str, NeMoGymAsyncOpenAI] = dict()
         return super().model_post_init(context)
 
     def client_of(self, request: Request) -> NeMoGymAsyncOpenAI:
@@ -58,7 +57,9 @@ class PinnedModel(SimpleResponsesAPIModel):
     async def responses(
         self, request: Request, body: NeMoGymResponseCreateParamsNonStreaming = Body()
     ) -> NeMoGymResponse:
-        items = [NeMoGymEasyInputMessage(role="user", content=body.input)] if isinstance(body.input, str) else body.input
+        items = (
+            [NeMoGymEasyInputMessage(role="user", content=body.input)] if isinstance(body.input, str) else body.input
+        )
         messages = [{"role": each.role, "content": each.content} for each in items]
         completion = await self.chat_completions(
             request, NeMoGymChatCompletionCreateParamsNonStreaming(messages=messages, temperature=body.temperature)
@@ -84,7 +85,9 @@ class PinnedModel(SimpleResponsesAPIModel):
             tool_choice="auto",
             parallel_tool_calls=True,
             tools=[],
-            incomplete_details={"reason": "max_output_tokens"} if completion.choices[0].finish_reason == "length" else None,
+            incomplete_details={"reason": "max_output_tokens"}
+            if completion.choices[0].finish_reason == "length"
+            else None,
         )
 
     async def chat_completions(
@@ -112,4 +115,4 @@ class PinnedModel(SimpleResponsesAPIModel):
 if __name__ == "__main__":
     PinnedModel.run_webserver()
 elif is_nemo_gym_fastapi_worker():
-    app = PinnedModel.run_webserver()  # noqa: F401
+    app = PinnedModel.run_webserver()

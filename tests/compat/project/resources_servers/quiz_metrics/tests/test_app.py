@@ -19,7 +19,12 @@ def rollout(task: int, index: int, reward: float, answer: str, subject: str = "m
     return {**indices, "reward": reward, "extracted_answer": answer, "subject": subject}
 
 
-ROLLOUTS = [rollout(0, 0, 1.0, "4"), rollout(0, 1, 0.0, "5"), rollout(1, 0, 0.0, "a", "art"), rollout(1, 1, 0.0, "b", "art")]
+ROLLOUTS = [
+    rollout(0, 0, 1.0, "4"),
+    rollout(0, 1, 0.0, "5"),
+    rollout(1, 0, 0.0, "a", "art"),
+    rollout(1, 1, 0.0, "b", "art"),
+]
 
 
 class TestApp:

@@ -18,9 +18,7 @@ from nemo_gym.server_utils import ServerClient
 def completion(text: str) -> dict:
     message = NeMoGymChatCompletionMessage(role="assistant", content=text)
     choice = NeMoGymChoice(index=0, finish_reason="stop", message=message)
-    return NeMoGymChatCompletion(
-        id="c", choices=[choice], created=0, model="m", object="chat.completion"
-    ).model_dump()
+    return NeMoGymChatCompletion(id="c", choices=[choice], created=0, model="m", object="chat.completion").model_dump()
 
 
 def make(urls: list[str], **settings) -> PinnedModel:
