@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")  # no test is to fail because the machine is busy
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "fixtures" / "nemo_gym"
 
