@@ -1,6 +1,7 @@
 """The names that servers and trainers import: where each is, and how it is called.
 
-The table is a promise. A line may be added; to change or remove one breaks somebody's server, so say why in CHANGELOG.md.
+The table is a promise. A line may be added; to change or remove one breaks somebody's server, so say why
+in CHANGELOG.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The whole project under real `ng_run` and `ng_collect_rollouts`: configs, folders and processes as users have them."""
+"""The whole project under real `ng_run` and `ng_collect_rollouts`: configs, folders, processes."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from openai.types.responses import Response as OpenAIResponse
 from pydantic import TypeAdapter, ValidationError
 
 from nemo_gym.schemas.episode import BaseMultiRewardVerifyResponse, BaseVerifyResponse
+from nemo_gym.schemas.for_training import FOR_TRAINING
 from nemo_gym.schemas.responses import (
     EasyInputMessage,
     FunctionCall,
@@ -178,3 +179,29 @@ def test_whatever_stands_for_an_item_is_read_or_refused_in_plain_lines(item: obj
         ResponseCreateParams.model_validate({"input": [item]})
     except ValidationError as error:
         assert all(line.startswith("input[0]") for line in explain(error))
+
+
+def test_a_request_leaves_out_what_nobody_set() -> None:
+    params = ResponseCreateParams.model_validate(row_asking("hi", ("look",))["responses_create_params"])
+    tool = {"type": "function", "name": "look", "parameters": {"type": "object"}}
+    item = {"type": "message", "role": "user", "content": "hi"}
+    assert params.model_dump() == {"input": [item], "tools": [tool]}
+    assert ResponseCreateParams(input="hi", tools=[]).model_dump() == {"input": "hi"}
+
+
+def test_a_tool_of_a_request_reads_like_the_dict_it_was_sent_as() -> None:
+    sent = {"type": "function", "name": "look", "parameters": {"type": "object"}, "cache": True}
+    [tool] = ResponseCreateParams(input="hi", tools=[sent]).tools  # type: ignore[list-item]
+    assert {**tool} == dict(tool) == sent
+    assert tool["name"] == tool.name and tool.get("strict", "unset") == "unset" and "strict" not in tool
+    with pytest.raises(KeyError):
+        tool["nonsense"]
+
+
+def test_an_item_for_training_is_made_of_one_without_tokens_and_needs_all_three() -> None:
+    plain = OutputMessage.model_validate(message("hi"))
+    tokens = {"prompt_token_ids": [1], "generation_token_ids": [2], "generation_log_probs": [-0.5]}
+    item = FOR_TRAINING[type(plain)](**plain.model_dump(), **tokens)
+    [kept] = Response.model_validate(response_of(item)).output  # type: ignore[arg-type]
+    assert isinstance(kept, OutputMessage) and kept.generation_token_ids == [2]
+    assert mistakes(FOR_TRAINING[type(plain)], message("hi")) == [f"{name}: Field required" for name in tokens]

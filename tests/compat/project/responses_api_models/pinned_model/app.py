@@ -44,7 +44,7 @@ class PinnedModel(SimpleResponsesAPIModel):
         self._clients = [
             NeMoGymAsyncOpenAI(base_url=base_url, api_key=self.config.api_key) for base_url in self.config.base_url
         ]
-        self._session_id_to_client: dict[str, NeMoGymAsyncOpenAI] = dict()
+        self._session_id_to_client: dict[str, NeMoGymAsyncOpenAI] = {}
         return super().model_post_init(context)
 
     def client_of(self, request: Request) -> NeMoGymAsyncOpenAI:
@@ -65,6 +65,7 @@ class PinnedModel(SimpleResponsesAPIModel):
             request, NeMoGymChatCompletionCreateParamsNonStreaming(messages=messages, temperature=body.temperature)
         )
         message = completion.choices[0].message
+        incomplete = {"reason": "max_output_tokens"} if completion.choices[0].finish_reason == "length" else None
         text = NeMoGymResponseOutputText(annotations=[], text=message.content or "", type="output_text")
         item = NeMoGymResponseOutputMessage(
             id=f"msg_{uuid4().hex}", role="assistant", content=[text], status="completed", type="message"
@@ -85,9 +86,7 @@ class PinnedModel(SimpleResponsesAPIModel):
             tool_choice="auto",
             parallel_tool_calls=True,
             tools=[],
-            incomplete_details={"reason": "max_output_tokens"}
-            if completion.choices[0].finish_reason == "length"
-            else None,
+            incomplete_details=incomplete,
         )
 
     async def chat_completions(

@@ -28,9 +28,7 @@ def verify_request(city: str) -> WeatherVerifyRequest:
         arguments=f'{{"city": "{city}"}}', call_id="call_1", name="get_weather", type="function_call", id="fc_1"
     )
     return WeatherVerifyRequest(
-        responses_create_params=NeMoGymResponseCreateParamsNonStreaming(
-            input=[{"role": "user", "content": "weather?"}]
-        ),
+        responses_create_params=NeMoGymResponseCreateParamsNonStreaming(input=[{"role": "user", "content": "rain?"}]),
         response=NeMoGymResponse(
             id="resp_1",
             created_at=0.0,
