@@ -31,7 +31,7 @@ CONFIGURATION = (
     Mistake(
         "a config file given without +config_paths",
         "ng_run quiz.yaml",
-        says=("quiz.yaml", "+config_paths=[quiz.yaml]"),
+        says=("command line: `quiz.yaml`", "name config files as in `+config_paths=[quiz.yaml]`"),
     ),
     Mistake(
         "a config file that is not there",
@@ -87,8 +87,7 @@ CONFIGURATION = (
         f'ng_run "+config_paths=[quiz.yaml,agent.yaml,{OPENAI_MODEL}]"',
         says=(
             "openai_model.yaml: `policy_model.",
-            "policy_base_url",
-            "env.yaml",
+            "put `policy_base_url: …` into env.yaml",
             "policy_api_key",
             "policy_model_name",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 from tests.mistakes.catalogue import MISTAKES
 from tests.mistakes.mistake import MOST_LINES, Mistake, make
 from tests.mistakes.project import KEY, running_project
+
+TROUBLESHOOTING = Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md"
+SAID_ELSEWHERE = ('pip install "nemo-gym[mcp]"',)
+"""By tests/serving/test_mcp.py."""
 
 pytestmark = pytest.mark.e2e
 
@@ -43,3 +48,14 @@ def test_the_project_is_right_without_a_mistake(tmp_path: Path, servers: Path) -
     command = "ng_collect_rollouts +agent_name=quiz_agent +input_jsonl_fpath=rows.jsonl +output_jsonl_fpath=out.jsonl"
     outcome = make(Mistake("none", command, (), needs_servers=True), tmp_path, servers)
     assert outcome.exit_code == 0 and "requested 20 = completed 20 + failed 0" in outcome.output
+
+
+def test_what_the_page_about_troubleshooting_quotes_is_said() -> None:
+    said = [words for mistake in MISTAKES for words in mistake.says]
+    rows = [line for line in TROUBLESHOOTING.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    for row in rows:
+        quoted = row.removeprefix("| ").split(" | ")[0]
+        [fragment, *_] = re.findall(r"``(.+?) ?``|`([^`]+)`", quoted)
+        words = "".join(fragment)
+        assert any(words in each for each in said) or words in SAID_ELSEWHERE, f"{words}: no mistake has it told"
+    assert len(rows) > 25
