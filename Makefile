@@ -5,13 +5,16 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test lint types bench clean
+.PHONY: quickstart test test-vllm lint types bench clean
 
 quickstart: $(READY)  ## start servers, collect rollouts of the calendar environment, show rewards, stop everything
 	@PATH="$(abspath $(VENV))/bin:$$PATH" bash data/quickstart.sh
 
 test: lint types  ## what CI runs
 	@$(PY) -m pytest -q -n auto
+
+test-vllm: $(READY)  ## our model servers before a real vLLM on this machine's CPU; its environment is made once (gigabytes)
+	@export NEMO_GYM_VLLM_PYTHON="$$(PYTHON=$(abspath $(PY)) bash tests/real_vllm/make_environment.sh)" && $(PY) -m pytest -q -rA tests/real_vllm
 
 lint: $(READY)
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from starlette.requests import Request
 
 from nemo_gym.errors import ConnectionLost, Unreachable
+from nemo_gym.launch.guardian import RUN_VARIABLE
 from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.upstream.vllm import VLLMServer, VLLMServerConfig
 from responses_api_models.local_vllm_model.command import RESERVED, gpus_of_replicas, serve_command
@@ -81,6 +82,9 @@ class LocalVLLMModelConfig(VLLMServerConfig):
     def environment_of(self, replica: int) -> dict[str, str]:
         """All environment variables of one replica's process."""
         environment = {**os.environ, **self.vllm_serve_env_vars, "VLLM_API_KEY": self.api_key}
+        # Or the launcher's guardian would kill the tether with the rest of a run before that has killed vLLM's engine,
+        # which hides its environment from the guardian.
+        environment.pop(RUN_VARIABLE, None)
         gpus = self.gpus
         if gpus is None and self.num_replicas > 1:
             gpus = list(range(self.num_replicas * self.tensor_parallel_size))

@@ -71,6 +71,7 @@ class Fleet:
         await engine.start()
         await engine.until_healthy(self._http, self._start_timeout_s)
         self._replicas.mark_live(f"{engine.url}/v1")
+        log.info("%s answers at %s", engine.name, engine.url)
         self._healthy.add(engine.name)
         self._one_is_healthy.set()
 

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-CONTEXT = 2048
+CONTEXT = 8192
 """Positions that the model has."""
 ALPHABET = [*map(chr, range(33, 127)), "\u0120", "\u010a"]
 """Byte-level names of the printable characters, the space and the newline."""

@@ -15,9 +15,11 @@ import pytest
 
 from nemo_gym.errors import ConfigError, LaunchError
 from nemo_gym.serving.http import HttpClient
+from nemo_gym.serving.runs import fetch_directory, find_head
 from responses_api_models.local_vllm_model.engine import TETHER
 
 Json = dict[str, Any]
+FAKE = Path(__file__).with_name("fake")
 
 
 @pytest.fixture
@@ -126,6 +128,31 @@ time.sleep(600)
     for pid in pids:
         await until_gone(int(pid))
     await process.wait()
+
+
+@pytest.mark.e2e
+async def test_nothing_is_left_when_the_launcher_is_killed(http: HttpClient, tmp_path: Path) -> None:
+    settings = {"entrypoint": "app.py", "model": "tiny", "vllm_serve_env_vars": {"PYTHONPATH": str(FAKE)}}
+    config = tmp_path / "local.yaml"
+    config.write_text(json.dumps({"policy_model": {"responses_api_models": {"local_vllm_model": settings}}}))
+    launcher = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).with_name("ng_run")), f"+config_paths=[{config}]"),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert launcher.stdout is not None
+    said = b""
+    while b" ready" not in said:
+        said = await asyncio.wait_for(launcher.stdout.readline(), 60)
+        assert said
+    directory = await fetch_directory(find_head(tmp_path))
+    about = await ask(http, directory["policy_model"].urls[0])
+    launcher.kill()
+    await until_gone(about["pid"])
+    await until_gone(about["child"])
+    await launcher.wait()
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def answer(_: dict[str, Any]) -> Said:
 if __name__ == "__main__":
     if reason := os.environ.get("FAKE_VLLM_FAILS"):
         sys.exit(reason)
-    # As vLLM has its engine in a process of its own.
-    CHILD = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    # As vLLM has its engine in a process of its own, whose environment nobody can see.
+    CHILD = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={})
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
     parser.add_argument("--host")
