@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 def bash_blocks(page: Path) -> list[str]:
@@ -43,18 +43,24 @@ def environment() -> dict[str, str]:
 
 
 def shell(command: str, cwd: Path) -> str:
-    """What the command prints; it must succeed."""
-    done = subprocess.run(
+    """What the command prints; it must succeed. One that takes too long is interrupted, so that it stops its servers."""
+    process = subprocess.Popen(
         ["bash", "-ec", command],
         cwd=cwd,
         env=environment(),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=PATIENCE_S,
-        check=False,
+        start_new_session=True,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return done.stdout
+    try:
+        out, err = process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        raise AssertionError(f"{command} did not end within {PATIENCE_S} s\n{out}{err}") from None
+    assert process.returncode == 0, f"{command}\n{out}{err}"
+    return out
 
 
 @contextmanager

@@ -216,7 +216,7 @@ def test_a_taken_port_is_named_with_its_holder_before_anything_starts(launch) ->
         run = launch({"one": "print('started')\n" + GOOD}, f"++one.resources_servers.one.port={port}")
         assert run.end() == 2
     assert f"port {port} is taken by" in run.output and f"(pid {os.getpid()})" in run.output
-    assert "toys.yaml: `one.resources_servers.one.port`" in run.output
+    assert "command line: `one.resources_servers.one.port`" in run.output
     assert "started" not in run.output
 
 
