@@ -43,7 +43,7 @@ def environment() -> dict[str, str]:
 
 
 def shell(command: str, cwd: Path) -> str:
-    """What the command prints; it must succeed. One that takes too long is interrupted, so that it stops its servers."""
+    """What the command prints; it must succeed. One that takes too long is interrupted and stops its servers."""
     process = subprocess.Popen(
         ["bash", "-ec", command],
         cwd=cwd,
