@@ -10,7 +10,7 @@ from nemo_gym.converters.chat_chunks import ChatChunks, Chunk
 from nemo_gym.converters.dialect import OPENAI_DIALECT, ChatDialect
 from nemo_gym.converters.think_tags import ThinkTagStream
 from nemo_gym.schemas.chat_completions import ChatCompletion
-from nemo_gym.schemas.responses import Response, ResponseCreateParams
+from nemo_gym.schemas.responses import Response, ResponseCreateParams, ResponseError
 
 Event = dict[str, Any]
 
@@ -76,7 +76,7 @@ class ResponsesStream:
     def fail(self, message: str) -> list[Event]:
         """The end of an answer that broke off."""
         events = self._begin()
-        response = self._unfinished("failed", error={"code": "server_error", "message": message})
+        response = self._unfinished("failed", error=ResponseError(code="server_error", message=message))
         return [*events, self._event("response.failed", response=response)]
 
     def _begin(self) -> list[Event]:
@@ -85,7 +85,7 @@ class ResponsesStream:
         response = self._unfinished("in_progress", error=None)
         return [self._event(kind, response=response) for kind in ("response.created", "response.in_progress")]
 
-    def _unfinished(self, status: str, error: dict[str, Any] | None) -> dict[str, Any]:
+    def _unfinished(self, status: str, error: ResponseError | None) -> dict[str, Any]:
         empty = {**self._chunks.completion(), "choices": [{"message": {}}]}
         response: Response = to_response(ChatCompletion.model_validate(empty), self._params)
         own = {"id": f"resp_{self._chunks.stem or self._fallback_stem}", "status": status, "error": error}
