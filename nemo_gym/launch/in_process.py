@@ -61,6 +61,7 @@ class InProcessServers:
         waited: list[asyncio.Future[object]] = [all_ready, self.failure]  # type: ignore[list-item]
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         all_ready.cancel()
+        await asyncio.gather(all_ready, return_exceptions=True)
         if self.failure.done():
             self.failure.result()
 
