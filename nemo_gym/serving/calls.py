@@ -1,4 +1,4 @@
-"""Calls and their answers as functions: for code that has a URL rather than a server's name, and for answers of any client."""
+"""Calls and answers as functions: for code that has a URL in place of a server's name, and answers of any client."""
 
 from __future__ import annotations
 
