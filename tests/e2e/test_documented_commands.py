@@ -16,7 +16,8 @@ from tests.e2e.documents import ROOT, bash_blocks, checkout_in, running, shell
 PAGES = [
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-    if page.name not in ("writing-a-resources-server.md", "mcp.md")  # they hold files and code too: tests of their own
+    # They hold files and code too, or run for minutes: tests of their own.
+    if page.name not in ("writing-a-resources-server.md", "mcp.md", "performance.md")
 ]
 NOT_HERE = ("make ", "source ")
 """`make test` is what runs this; `make quickstart` is tested below by its script."""
