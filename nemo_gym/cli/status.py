@@ -32,7 +32,7 @@ class StatusOptions(OptionsModel):
     head_server: HeadServerOptions = HeadServerOptions()
     """Ask the head server at this address instead, as in `+head_server.port=11000`."""
     wait_s: float = Field(default=0.0, ge=0)
-    """Wait up to so many seconds for every server of a run to be ready; exit code 1 when they are not."""
+    """Wait up to so many seconds until every server of this folder's runs is ready; exit code 1 when one is not."""
 
 
 def main() -> NoReturn:
@@ -57,11 +57,17 @@ def _head_urls(options: StatusOptions) -> list[str]:
 
 
 async def _wait_until_ready(options: StatusOptions) -> bool:
-    """True as soon as there is a run and all its servers are ready, False after `wait_s`."""
+    """True as soon as there is a run and all its servers are ready, False after `wait_s`.
+
+    Unless an address is given only runs of this folder count: one of another folder, at the default port, may be ready
+    long before the one that is waited for has begun.
+    """
+    named = options.head_server.host or options.head_server.port
     give_up_at = time.monotonic() + options.wait_s
     while time.monotonic() < give_up_at:
+        urls = _head_urls(options) if named else [run.head_url for run in live_runs(Path.cwd())]
         with suppress(RequestError):
-            states = [each.state for url in _head_urls(options) for each in await fetch_status(url)]
+            states = [each.state for url in urls for each in await fetch_status(url)]
             if states and set(states) == {"ready"}:
                 return True
         await asyncio.sleep(POLL_S)
