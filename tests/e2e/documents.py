@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+_FILE_BLOCK = re.compile(r"^`([\w/.]+)`\n\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PATIENCE_S = 300
 
@@ -19,6 +20,13 @@ PATIENCE_S = 300
 def bash_blocks(page: Path) -> list[str]:
     """The page's `bash` blocks, in order."""
     return _BASH_BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+def write_files(page: Path, folder: Path) -> None:
+    """Write the page's files, blocks under a line with nothing but the file's path, into this folder."""
+    for name, text in _FILE_BLOCK.findall(page.read_text(encoding="utf-8")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def only(commands: list[str], word: str) -> str:

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.documents import ROOT, bash_blocks, only, running, shell
+from tests.e2e.documents import ROOT, bash_blocks, only, running, shell, write_files
 
 PAGE = ROOT / "docs" / "writing-a-resources-server.md"
-
-FILE_BLOCK = re.compile(r"^`([\w/.]+)`\n\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 pytestmark = pytest.mark.e2e
 
@@ -20,9 +18,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder that holds the page's files and nothing else."""
-    for name, text in FILE_BLOCK.findall(PAGE.read_text(encoding="utf-8")):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    write_files(PAGE, tmp_path)
     return tmp_path
 
 
