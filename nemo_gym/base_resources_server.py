@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from pydantic import PrivateAttr, field_validator
 
 from nemo_gym.config_types import BaseServerConfig
+from nemo_gym.errors import LaunchError
 from nemo_gym.metrics.aggregate import aggregate_metrics, default_key_metrics
 from nemo_gym.schemas.episode import (
     AggregateMetrics,
@@ -134,6 +135,11 @@ class SimpleResourcesServer(SimpleServer):
 
             app.add_middleware(McpMiddleware, owner=app, name=self.config.name, store=self._sessions)
         return app
+
+    async def startup(self) -> None:
+        if type(self).verify is SimpleResourcesServer.verify:
+            raise LaunchError(f"{type(self).__name__} must define `verify()`, which gives an episode its reward")
+        await super().startup()
 
     async def shutdown(self) -> None:
         if self._cpu is not None:

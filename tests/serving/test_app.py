@@ -18,7 +18,7 @@ from nemo_gym.base_resources_server import (
     BaseVerifyResponse,
     SimpleResourcesServer,
 )
-from nemo_gym.errors import ConfigError
+from nemo_gym.errors import ConfigError, LaunchError
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.sessions import SESSION_ID_KEY
 from nemo_gym.serving.spec import ServerSpec
@@ -145,13 +145,12 @@ def test_a_wrong_configuration_names_file_key_and_nearest_key() -> None:
     ]
 
 
-def test_a_server_without_verify_says_so() -> None:
+async def test_a_server_without_verify_does_not_start() -> None:
     class Empty(SimpleResourcesServer):
         pass
 
-    client = TestClient(Empty.from_spec(spec_with()).setup_webserver())
-    answer = client.post("/verify", json={**row_asking("x"), "response": response_saying("y")})
-    assert answer.status_code == 500 and "Empty must define verify()" in answer.json()["error"]["message"]
+    with pytest.raises(LaunchError, match=r"Empty must define `verify\(\)`"):
+        await Empty.from_spec(spec_with()).startup()
 
 
 def test_aggregate_metrics_uses_the_servers_own_metrics() -> None:
