@@ -17,9 +17,20 @@ from contextlib import suppress
 
 def main() -> None:
     """Run the command to its end, or to our starter's."""
+    command: subprocess.Popen[bytes] | None = None
+    told_to_stop = False
+
+    def stop(*_: object) -> None:
+        nonlocal told_to_stop
+        told_to_stop = True
+        if command is not None:
+            command.terminate()
+
+    signal.signal(signal.SIGTERM, stop)  # first: a signal that comes during the start must not end us alone
     # A session of its own: its process group then holds it and what it starts, and not this process.
     command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
-    signal.signal(signal.SIGTERM, lambda *_: command.terminate())
+    if told_to_stop:
+        command.terminate()
     threading.Thread(target=_kill_at_hangup, args=(command.pid,), daemon=True).start()
     code = command.wait()
     _kill_group(command.pid)

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,28 @@ time.sleep(600)
     for pid in pids:
         await until_gone(int(pid))
     await process.wait()
+
+
+async def test_nothing_is_left_at_whatever_moment_of_its_start_vllm_is_told_to_stop(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(600)", str(tmp_path)]
+    for moment in range(30):
+        tether = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", str(TETHER), *command), stdin=asyncio.subprocess.PIPE, start_new_session=True
+        )
+        await asyncio.sleep(moment * 0.004)
+        tether.terminate()
+        await asyncio.wait_for(tether.wait(), 20)
+    assert processes_with(str(tmp_path)) == []
+
+
+def processes_with(word: str) -> list[str]:
+    """Numbers of the processes that have this word in their command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if word.encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                found.append(process.name)
+    return found
 
 
 @pytest.mark.e2e
