@@ -5,7 +5,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-vllm lint types bench clean
+.PHONY: quickstart test test-vllm lint types bench docs clean
 
 quickstart: $(READY)  ## start servers, collect rollouts of the calendar environment, show rewards, stop everything
 	@PATH="$(abspath $(VENV))/bin:$$PATH" bash data/quickstart.sh
@@ -25,6 +25,9 @@ types: $(READY)
 bench: $(READY)  ## the figures of docs/performance.md
 	@$(PY) -m tests.benchmarks.imports && $(PY) -m tests.benchmarks.clients && $(PY) -m tests.benchmarks.rollouts
 
+docs: $(READY)  ## the reference of the public modules, from their docstrings, into build/reference
+	@$(PY) docs/reference.py build/reference && echo "build/reference/index.html"
+
 # Made again whenever the project's dependencies change.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -34,4 +37,4 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 clean:  ## remove the environment and everything that runs left
-	rm -rf $(VENV) .nemo_gym results
+	rm -rf $(VENV) .nemo_gym build results
