@@ -152,7 +152,7 @@ def test_a_sound_environment_has_no_problems(environment: Path) -> None:
         ),
         pytest.param(replace("prepare.py", "import run_prepare", "import gone"), "prepare.py --output", id="prepare"),
         pytest.param(
-            replace("app.py", "self.config.reward * right", "float('nan')"), "must be a finite number", id="nan"
+            replace("app.py", "self.config.reward * right", "float('nan')"), "should be a finite number", id="nan"
         ),
         pytest.param(
             replace("app.py", "**body.model_dump(), reward", "**body.model_dump(include=BARE), reward"),

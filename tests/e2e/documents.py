@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nemo_gym.launch.child import die_with
+
 ROOT = Path(__file__).resolve().parents[2]
 _FILE_BLOCK = re.compile(r"^`([\w/.]+)`\n\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -50,6 +52,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
+def _end_with_these_tests() -> None:
+    """In the new process: be told to stop when the tests are killed, so that no servers are left behind."""
+    die_with(os.getppid(), signal.SIGTERM)
+
+
 def shell(command: str, cwd: Path) -> str:
     """What the command prints; it must succeed. One that takes too long is interrupted and stops its servers."""
     process = subprocess.Popen(
@@ -60,6 +67,7 @@ def shell(command: str, cwd: Path) -> str:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_end_with_these_tests,
     )
     try:
         out, err = process.communicate(timeout=PATIENCE_S)
@@ -82,6 +90,7 @@ def running(command: str, cwd: Path) -> Iterator[None]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=_end_with_these_tests,
     )
     assert process.stdout is not None
     try:

@@ -64,5 +64,6 @@ def test_each_rollout_goes_to_the_server_of_its_agent_if_that_can(tmp_path: Path
         assert new == old, "the same server says the same, and nothing else changes"
     assert by_key == {}
 
-    stopped = reverify("calendar", cwd, "+overwrite=true")
+    nobody = "+head_server.port=9"  # not the default port, where a run of somebody else may be found
+    stopped = reverify("calendar", cwd, "+overwrite=true", nobody)
     assert stopped.returncode == 1 and "no running servers found" in stopped.stderr
