@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from nemo_gym.config.component import Component
 from nemo_gym.errors import LaunchError
@@ -64,7 +63,7 @@ async def check_component(
             checker = await _run(
                 component, [python, "-m", "nemo_gym.env_checker", str(component.folder)], guard, run_id
             )
-        tests = await _run(component, [python, *_pytest(component.folder), *pytest_args], guard, run_id)
+        tests = await _run(component, [python, *_pytest(component), *pytest_args], guard, run_id)
     finally:
         await guard.close()
     return ComponentReport(
@@ -74,9 +73,12 @@ async def check_component(
     )
 
 
-def _pytest(folder: Path) -> list[str]:
+def _pytest(component: Component) -> list[str]:
+    folder = component.folder
     tests = folder / "tests"
     command = ["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", str(tests if tests.is_dir() else folder)]
+    # Without a project file above it, as in an installed package, pytest would look for fixtures in that folder only.
+    command.append(f"--confcutdir={component.root}")
     has_asyncio = importlib.util.find_spec("pytest_asyncio") is not None
     settings = ("asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function")
     return [*command, *(f"--override-ini={each}" for each in settings)] if has_asyncio else command

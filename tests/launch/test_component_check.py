@@ -43,6 +43,17 @@ def test_a_test_that_fails_fails_the_command(project: Path) -> None:
     assert (code, last) == (0, "resources_servers/maze: checker passed, tests none")
 
 
+def test_fixtures_that_servers_share_are_found(project: Path) -> None:
+    (project / "resources_servers/conftest.py").write_text(
+        "import pytest\n\n\n@pytest.fixture\ndef answer():\n    return 42\n"
+    )
+    (project / "resources_servers/maze/tests/test_more.py").write_text(
+        "def test_more(answer):\n    assert answer == 42\n"
+    )
+    code, last, said = ng_test("+entrypoint=resources_servers/maze", "+pytest_args='-k more'", cwd=project)
+    assert (code, last) == (0, "resources_servers/maze: checker passed, tests passed"), said
+
+
 def test_what_the_checker_finds_fails_the_command(project: Path) -> None:
     (project / "resources_servers/maze/data/example.jsonl").unlink()
     code, last, said = ng_test("+entrypoint=resources_servers/maze", cwd=project)
