@@ -11,7 +11,7 @@ quickstart: $(READY)  ## start servers, collect rollouts of the calendar environ
 	@PATH="$(abspath $(VENV))/bin:$$PATH" bash data/quickstart.sh
 
 test: lint types  ## what CI runs
-	@$(PY) -m pytest -q -n auto
+	@$(PY) -m pytest -q -n auto --dist worksteal
 
 test-vllm: $(READY)  ## our model servers before a real vLLM on this machine's CPU; its environment is made once (gigabytes)
 	@export NEMO_GYM_VLLM_PYTHON="$$(PYTHON=$(abspath $(PY)) bash tests/real_vllm/make_environment.sh)" && $(PY) -m pytest -q -rA tests/real_vllm

@@ -38,8 +38,7 @@ def test_help_prints_a_line_for_each_command_and_fits_a_small_terminal(capsys):
         assert any(line.split()[:1] == [each.name] and line.endswith(each.summary) for line in lines)
 
 
-@pytest.mark.parametrize("name", [each.name for each in COMMANDS])
-@pytest.mark.parametrize("question", ["--help", "-h"])
+@pytest.mark.parametrize(("name", "question"), [*((each.name, "--help") for each in COMMANDS), ("ng_run", "-h")])
 def test_each_commands_help_shows_an_example_and_fits_a_small_terminal(name: str, question: str):
     said = printed_by(name, question)
     lines = said.stdout.splitlines()
@@ -50,8 +49,13 @@ def test_each_commands_help_shows_an_example_and_fits_a_small_terminal(name: str
     assert any(line.startswith(f"  {name}") or line.startswith("  ng_") for line in lines), "an example"
 
 
-@pytest.mark.parametrize("name", [each.name for each in COMMANDS if each.name != "ng_help"])
-@pytest.mark.parametrize("argument", ["--info", "--cfg=job", "+no_such_option=1", "+a={", "?"])
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        *((each.name, "+no_such_option=1") for each in COMMANDS if each.name != "ng_help"),
+        *(("ng_run", argument) for argument in ("--info", "--cfg=job", "+a={", "?")),
+    ],
+)
 def test_what_no_command_knows_is_one_or_a_few_lines_without_a_stack_trace(name: str, argument: str):
     said = printed_by(name, argument)
     assert said.returncode == 2

@@ -18,7 +18,7 @@ import pytest
 WriteRows = Callable[[list[dict[str, Any]]], Path]
 Start = Callable[..., "subprocess.Popen[str]"]
 
-KILLS = 20
+KILLS = 10
 
 
 @pytest.fixture
