@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nemo_gym.base_resources_server import BaseResourcesServerConfig
 from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.serving.loading import load_server_class
 from tests.test_architecture import COMPONENTS, FLOORS, ROOT
@@ -88,6 +89,12 @@ def test_every_key_of_a_model_server_or_agent_is_in_its_readme_or_on_a_page_it_l
     linked = [(folder / link).resolve() for link in _LINK.findall(readme.read_text(encoding="utf-8")) if ".md" in link]
     documented = {key for page in (readme, DOCS / "model-servers.md", *linked) for key in keys_named(page)}
     assert known.keys() - BaseServerConfig.model_fields.keys() - documented == set()
+
+
+def test_every_key_that_all_servers_take_is_on_the_page_of_configuration() -> None:
+    page = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    keys = BaseResourcesServerConfig.model_fields.keys() - {"name"}
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
 
 
 def test_the_reference_is_written_from_docstrings(tmp_path: Path) -> None:
