@@ -50,7 +50,7 @@ PUBLIC = (
 )
 """What authors and trainers import, homes before doors."""
 
-_ONLY_WHAT_PACKAGES_EXPORT = r"!nemo_gym\.(converters|env_checker)\."
+_ONLY_WHAT_PACKAGES_EXPORT = r"!nemo_gym\.(converters|env_checker|reference_policies)\."
 
 
 def write_reference(folder: Path, modules: tuple[str, ...] = PUBLIC) -> None:
