@@ -67,6 +67,19 @@ def fill_prompt(prompt_config: PromptConfig, row: Mapping[str, Any]) -> list[dic
     return [{"role": role, "content": _filled(text, row)} for role, text in texts.items() if text is not None]
 
 
+def with_prompt(prompt_config: PromptConfig, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with the prompt as its `responses_create_params.input`; other request parameters of the row stay.
+
+    Raises `DataError` where the row has an input of its own, or lacks a field that the prompt needs.
+    """
+    params = row.get("responses_create_params") or {}
+    if isinstance(params, dict) and params.get("input"):
+        raise DataError("prompt", None, "is for rows without `responses_create_params.input`, and this one has its own")
+    if not isinstance(params, dict):
+        return dict(row)  # whoever checks the row says what is wrong with it
+    return {**row, "responses_create_params": {**params, "input": fill_prompt(prompt_config, row)}}
+
+
 def fields_of(text: str) -> list[str]:
     """Names of the fields that a text needs, in order. Raises ValueError for a brace that is not closed."""
     return [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]

@@ -21,7 +21,7 @@ from nemo_gym.datasets.source import DatasetSource
 from nemo_gym.datasets.statistics import DatasetStatistics
 from nemo_gym.errors import ConversionError, DataError
 from nemo_gym.rollouts.files import write_whole
-from nemo_gym.rollouts.rows import Line, TaskRow, agent_of, parse_object, read_lines
+from nemo_gym.rollouts.rows import Line, TaskRow, agent_of, parse_object, prompted_row, read_lines
 from nemo_gym.schemas.rollout import AGENT_REF
 
 BAD_ROWS = "bad_rows.jsonl"
@@ -138,7 +138,7 @@ class _Reader:
         spool.datasets.append(facts | statistics.figures())
 
     def _row(self, source: DatasetSource, line: Line) -> TaskRow:
-        row = parse_object(source.path, line)
+        row = prompted_row(source.path, line, source.prompt) if source.prompt else parse_object(source.path, line)
         was_chat = False
         if self._options.convert_chat:
             try:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nemo_gym.config.instance import GymConfig, ServerInstance
 from nemo_gym.config.places import find_file
 from nemo_gym.errors import ConfigError, ConfigProblem
+from nemo_gym.prompt import PromptConfig, load_prompt_config
 from nemo_gym.schemas.validation import explain
 
 AGENTS = "responses_api_agents"
@@ -29,6 +30,8 @@ class DatasetSource:
     """Agent of the rows that name none."""
     num_repeats: int = 1
     license: str | None = None
+    prompt: PromptConfig | None = None
+    """Makes the input of rows that have none, from their fields."""
 
 
 class DeclaredDataset(BaseModel):
@@ -41,6 +44,7 @@ class DeclaredDataset(BaseModel):
     jsonl_fpath: str
     num_repeats: int = 1
     license: str | None = None
+    prompt_config: str | None = None
 
 
 def declared_sources(config: GymConfig, kinds: Collection[str], cwd: Path) -> list[DatasetSource]:
@@ -63,10 +67,21 @@ def declared_sources(config: GymConfig, kinds: Collection[str], cwd: Path) -> li
             message = f"there is no file `{declared.jsonl_fpath}`, and nothing is downloaded here: put it there"
             problems.append(ConfigProblem(instance.source, f"{key}.jsonl_fpath", message))
             continue
+        try:
+            prompt = load_prompt_config(declared.prompt_config) if declared.prompt_config else None
+        except ConfigError as error:
+            problems += error.problems
+            continue
         shown = path.relative_to(cwd) if path.is_relative_to(cwd) else path
         sources.append(
             DatasetSource(
-                declared.name, declared.type, shown, instance.name, declared.num_repeats, license=declared.license
+                name=declared.name,
+                kind=declared.type,
+                path=shown,
+                agent=instance.name,
+                num_repeats=declared.num_repeats,
+                license=declared.license,
+                prompt=prompt,
             )
         )
     if problems:

@@ -12,6 +12,7 @@ from nemo_gym.config.nearest import nearest
 from nemo_gym.config.options import OptionsModel
 from nemo_gym.config.places import find_file
 from nemo_gym.errors import ConfigError, ConfigProblem
+from nemo_gym.prompt import load_prompt_config
 from nemo_gym.rollouts.collection import DEFAULT_MAX_ATTEMPTS, CollectionOptions
 from nemo_gym.rollouts.plan import PlanOptions
 from nemo_gym.rollouts.rows import unknown_agent
@@ -40,6 +41,8 @@ class RolloutCollectionConfig(OptionsModel):
     """Rollouts in flight at a time."""
     responses_create_params: dict[str, Any] = Field(default_factory=dict)
     """Set over each row's own, as `{temperature: 0.5}`."""
+    prompt_config: Path | None = None
+    """YAML: the prompt of rows without `input`."""
     resume_from_cache: bool = False
     """Continue what lies there, with the same arguments."""
     overwrite: bool = False
@@ -85,6 +88,7 @@ class RolloutCollectionConfig(OptionsModel):
                 limit=self.limit,
                 num_repeats=self.num_repeats,
                 responses_create_params=self.responses_create_params,
+                prompt=load_prompt_config(self.prompt_config) if self.prompt_config else None,
             ),
             num_parallel=self.num_samples_in_parallel,
             rollout_timeout_s=self.rollout_timeout_s,

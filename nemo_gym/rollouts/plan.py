@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 import orjson
 
 from nemo_gym.errors import DataError
-from nemo_gym.rollouts.rows import Problems, TaskRow, agent_of, parse_row, read_lines, unknown_agent
+from nemo_gym.prompt import PromptConfig
+from nemo_gym.rollouts.rows import Line, Problems, TaskRow, agent_of, parse_row, prompted_row, read_lines, unknown_agent
 from nemo_gym.schemas.rollout import AGENT_REF, ROLLOUT_ID, ROLLOUT_INDEX, TASK_INDEX
 
 
@@ -27,6 +28,8 @@ class PlanOptions:
     """Rollouts per task."""
     responses_create_params: dict[str, Any] = field(default_factory=dict)
     """Set over each row's own, key by key."""
+    prompt: PromptConfig | None = None
+    """Makes the input of rows that have none, from their fields."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def write_plan(input_path: Path, output_path: Path, options: PlanOptions, agents
                 break
             digest.update(line.text + b"\n")
             try:
-                row = _row_to_run(input_path, line.number, parse_row(input_path, line), options, agents)
+                row = _row_to_run(input_path, line.number, _row_of(input_path, line, options), options, agents)
             except DataError as error:
                 problems.add(error)
             else:
@@ -97,6 +100,12 @@ def write_plan(input_path: Path, output_path: Path, options: PlanOptions, agents
     if num_tasks == 0:
         raise DataError(str(input_path), None, "no task rows in it: nothing to run")
     return Plan(output_path, num_tasks, options.num_repeats, digest.hexdigest())
+
+
+def _row_of(path: Path, line: Line, options: PlanOptions) -> TaskRow:
+    if options.prompt is None:
+        return parse_row(path, line)
+    return prompted_row(path, line, options.prompt)
 
 
 def _row_to_run(path: Path, number: int, row: TaskRow, options: PlanOptions, agents: Collection[str]) -> TaskRow:

@@ -25,6 +25,8 @@ class CollectionRecord(BaseModel):
     num_tasks: int
     input_sha256: str
     """Of the input lines that are used: the content counts, not the file's name."""
+    prompt: dict[str, str | None] | None = None
+    """The texts of the prompt that made the rows' input, where one did."""
     reverified: str | None = None
     """The results file whose rollouts were scored again; None where rollouts were run."""
 
@@ -35,6 +37,7 @@ class CollectionRecord(BaseModel):
             limit=options.limit,
             num_repeats=options.num_repeats,
             responses_create_params=options.responses_create_params,
+            prompt=options.prompt.model_dump() if options.prompt else None,
             num_tasks=plan.num_tasks,
             input_sha256=plan.input_sha256,
         )

@@ -11,6 +11,7 @@ import orjson
 
 from nemo_gym.config.nearest import suggestion
 from nemo_gym.errors import DataError
+from nemo_gym.prompt import PromptConfig, with_prompt
 from nemo_gym.schemas.rollout import AGENT_REF
 
 TaskRow = dict[str, Any]
@@ -70,6 +71,20 @@ def parse_row(path: Path, line: Line) -> TaskRow:
     Raises `DataError` naming the line, what is wrong and what to do.
     """
     row = parse_object(path, line)
+    problem = structure_problem(row)
+    if problem:
+        raise DataError(str(path), line.number, problem)
+    return row
+
+
+def prompted_row(path: Path, line: Line, prompt: PromptConfig) -> TaskRow:
+    """The task row that a line without input becomes by a prompt. Raises `DataError` as `parse_row` does."""
+    try:
+        row = with_prompt(prompt, parse_object(path, line))
+    except DataError as error:
+        if error.path == str(path):
+            raise
+        raise DataError(str(path), line.number, f"the prompt {error.message}") from error
     problem = structure_problem(row)
     if problem:
         raise DataError(str(path), line.number, problem)

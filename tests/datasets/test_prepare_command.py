@@ -84,6 +84,30 @@ def test_declared_datasets_become_a_file_per_kind_with_agent_and_repeats(write: 
     ]
 
 
+def test_a_declared_prompt_makes_the_input_of_its_rows(write: Write, tmp_path: Path):
+    (tmp_path / "ask.yaml").write_text("user: 'Which way out of {maze}?'\n")
+    config = tmp_path / "maze.yaml"
+    config.write_text(
+        config.read_text().replace("jsonl_fpath: more.jsonl", "jsonl_fpath: more.jsonl, prompt_config: ask.yaml")
+    )
+    for name in ("mazes.jsonl", "held_out.jsonl"):
+        write(name, [row_asking("a")])
+    write("more.jsonl", [{"maze": "the cellar"}])
+    assert prepare_data(["+config_paths=[maze.yaml]", "+output_dirpath=out"]) == 0
+    assert questions("out/train.jsonl")[-1] == "Which way out of the cellar?"
+
+
+def test_a_prompt_that_is_not_there_is_named_with_its_file(write: Write, tmp_path: Path):
+    config = tmp_path / "maze.yaml"
+    config.write_text(
+        config.read_text().replace("jsonl_fpath: more.jsonl", "jsonl_fpath: more.jsonl, prompt_config: gone.yaml")
+    )
+    for name in ("mazes.jsonl", "held_out.jsonl", "more.jsonl"):
+        write(name, [row_asking("a")])
+    with pytest.raises(ConfigError, match=r"gone\.yaml: there is no such file"):
+        prepare_data(["+config_paths=[maze.yaml]", "+output_dirpath=out"])
+
+
 def test_a_file_can_be_prepared_without_a_configuration(write: Write):
     write("rows.jsonl", [row_asking("a"), {**row_asking("b"), "agent_ref": {"name": "other_agent"}}])
     argv = ["+input_jsonl_fpath=rows.jsonl", "+output_dirpath=out", "+agent_name=walker", "+num_repeats=2"]

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from nemo_gym.errors import DataError
+from nemo_gym.prompt import PromptConfig
 from nemo_gym.rollouts.plan import Plan, PlanOptions, write_plan
 
 AGENTS = ["agent_a", "agent_b"]
@@ -29,6 +30,30 @@ def tasks(tmp_path: Path) -> Path:
 def planned(tasks: Path, **options: Any) -> tuple[Plan, list[dict[str, Any]]]:
     plan = write_plan(tasks, tasks.with_name("plan.jsonl"), PlanOptions(**{"agent_name": "agent_a"} | options), AGENTS)
     return plan, [row for _, row in plan.rows()]
+
+
+def test_a_prompt_makes_the_input_of_rows_that_have_none(tmp_path: Path) -> None:
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text('{"question": "2 + 2?"}\n{"question": "3?", "responses_create_params": {"temperature": 0.5}}\n')
+    _, rows = planned(tasks, prompt=PromptConfig(system="Count.", user="Answer: {question}"))
+    messages = [{"role": "system", "content": "Count."}, {"role": "user", "content": "Answer: 2 + 2?"}]
+    assert rows[0]["responses_create_params"] == {"input": messages}
+    assert rows[1]["responses_create_params"]["temperature"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("row", "mistake"),
+    [
+        ('{"answer": 4}', "2: the prompt needs the field `question`, which the row lacks; its fields are `answer`"),
+        ('{"question": "x", "responses_create_params": {"input": "y"}}', "2: the prompt is for rows without"),
+    ],
+)
+def test_a_row_that_a_prompt_cannot_be_made_for_is_named(tmp_path: Path, row: str, mistake: str) -> None:
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text('{"question": "2 + 2?"}\n' + row)
+    with pytest.raises(DataError) as caught:
+        planned(tasks, prompt=PromptConfig(user="{question}"))
+    assert mistake in str(caught.value)
 
 
 def test_repeats_of_a_task_stand_together(tasks: Path) -> None:
