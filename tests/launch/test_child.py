@@ -16,8 +16,8 @@ def test_launcher_and_server_agree_on_the_variable_that_names_the_descriptors() 
 
 
 def test_components_are_imported_from_the_folder_that_holds_their_kinds() -> None:
-    assert child.import_roots(Path("/work/resources_servers/calendar")) == ["/work"]
-    assert child.import_roots(Path("/work/resources_servers/parent/calendar")) == ["/work"]
+    assert child.import_roots(Path("/home/me/resources_servers/calendar")) == ["/home/me"]
+    assert child.import_roots(Path("/home/me/resources_servers/parent/calendar")) == ["/home/me"]
     assert child.import_roots(Path("/elsewhere/calendar")) == []
 
 
