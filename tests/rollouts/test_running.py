@@ -123,7 +123,8 @@ async def test_a_defect_in_the_rows_reaches_the_caller(client: ServerClient) -> 
 
 
 async def test_leaving_the_loop_cancels_what_still_runs(client: ServerClient, http: HttpClient, agent_url: str) -> None:
-    rows = [row(0), row(1, behaviour="hang"), row(2, behaviour="hang")]
+    # The first answers late enough for the others to have reached the agent by then.
+    rows = [row(0, delay_s=0.5), row(1, behaviour="hang"), row(2, behaviour="hang")]
     async with aclosing(run_rollouts(client, rows)) as results:
         async for _ in results:
             break
