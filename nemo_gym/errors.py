@@ -103,6 +103,14 @@ class BadBody(RequestError):
     """The answer's body is not what was promised: no JSON, or JSON of the wrong shape."""
 
 
+class EnvironmentCodeError(NemoGymError):
+    """An environment's own code does what its interface forbids, such as a step without a finite reward."""
+
+
+class EpisodeStateError(NemoGymError):
+    """A call that does not fit the state of the session's episode, such as a step after its end."""
+
+
 class SandboxError(NemoGymError):
     """Code could not be run in a child process, or broke a limit there."""
 

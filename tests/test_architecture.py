@@ -32,6 +32,7 @@ FLOORS = [
     "prompt",
     "prepare",
     "reference_policies",
+    "environments",
     "agent_loop",
     "testclient",
     "env_checker",

@@ -28,6 +28,8 @@ SERVER_ROUTES = frozenset(
 )
 """Routes of the server itself: no tool may have such a name, so that a model can never reach them."""
 
+Observation = str | list[dict[str, Any]] | None
+"""What an environment says to the policy: text is one user message, else input items; None: nothing new."""
 
 _REWARD_FIELDS = frozenset({"reward", "reward_components"})
 
@@ -67,6 +69,33 @@ class BaseVerifyRequest(BaseRunRequest):
         if is_answer or not isinstance(data, dict) or not _REWARD_FIELDS & data.keys():
             return data
         return {key: value for key, value in data.items() if key not in _REWARD_FIELDS}
+
+
+class BaseResetResponse(Envelope):
+    """The answer of `POST /reset`, whose body is the task row."""
+
+    observation: Observation = None
+    info: dict[str, Any] = Field(default_factory=dict)
+
+
+class BaseStepRequest(Envelope):
+    """`POST /step`: the task row, and the answer of the latest model call."""
+
+    response: Response
+
+
+class BaseStepResponse(Envelope):
+    """The answer of `POST /step`: what the environment made of one model call."""
+
+    observation: Observation = None
+    reward: FiniteFloat = 0.0
+    """The reward of this turn alone."""
+    terminated: bool = False
+    """The task came to its end: reached, failed or given up."""
+    truncated: bool = False
+    """A limit of the environment ended the episode."""
+    info: dict[str, Any] = Field(default_factory=dict)
+    """Kept with the turn; `tool_outputs: [{call_id, output}]` in it answers tool calls of the model."""
 
 
 class BaseVerifyResponse(BaseVerifyRequest):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, get_origin
+from typing import Any, TypeVar, get_origin
 
 import orjson
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nemo_gym.serving.http import to_json
+
+T = TypeVar("T")
 
 _JSON_BODY = "nemo_gym.json_body"
 
@@ -91,15 +93,21 @@ class _HandlerShape:
         return cls(dependant.request_param_name, field.name, TypeAdapter(annotation))
 
 
+def check_body(parsed: object, body_type: TypeAdapter[T]) -> T:
+    """Parsed JSON as the type of a body. Raises `RequestValidationError` (HTTP 422) naming each mistake's place."""
+    try:
+        return body_type.validate_python(parsed)
+    except ValidationError as error:
+        # Places start with `body`, as FastAPI's do.
+        details = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors(include_url=False)]
+        raise RequestValidationError(details) from None
+
+
 async def _checked_body(request: Request, body_type: TypeAdapter[Any]) -> Any:
-    """Raises `RequestValidationError`, whose places start with `body` as FastAPI's do."""
     content = await request.body()
     try:
         parsed = request.scope[_JSON_BODY] = orjson.loads(content)
-        return body_type.validate_python(parsed)
-    except ValidationError as error:
-        details = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors(include_url=False)]
-        raise RequestValidationError(details) from None
     except orjson.JSONDecodeError as error:
         detail = {"type": "json_invalid", "loc": ("body",), "msg": f"the body is no JSON: {error}", "input": {}}
         raise RequestValidationError([detail]) from None
+    return check_body(parsed, body_type)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nemo_gym.errors import DeadlineExceeded, NemoGymError, RequestError
+from nemo_gym.errors import DeadlineExceeded, EpisodeStateError, NemoGymError, RequestError
 from nemo_gym.schemas.validation import explain, places
 from nemo_gym.serving.error_log import ErrorLog
 from nemo_gym.serving.http import to_json
@@ -65,6 +65,8 @@ def _response_for(error: Exception) -> Response:
     if isinstance(error, ValidationError):
         message = f"{error.title} cannot be built: " + "; ".join(explain(error)[:10])
         return error_response(500, "invalid_answer", message)
+    if isinstance(error, EpisodeStateError):
+        return error_response(409, type(error).__name__, str(error))
     if isinstance(error, RequestError):
         status = 504 if isinstance(error, DeadlineExceeded) else 502
         return error_response(status, type(error).__name__, str(error), delivered=error.delivered)

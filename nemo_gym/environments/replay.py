@@ -1,0 +1,28 @@
+"""The model calls of a finished rollout, one by one, so that its episode can be played again without a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nemo_gym.reference_policies.items import Item, split_model_calls
+from nemo_gym.schemas.responses import Response
+
+
+def model_calls(rollout: dict[str, Any]) -> list[Response]:
+    """The answers of the model calls in a verify request or a stored result, in order.
+
+    A stored result tells by its `turns` which items belong to which call; without them a call ends where something
+    comes that no model writes.
+    """
+    response = rollout["response"]
+    items: list[Item] = response["output"]
+    turns = rollout.get("turns") or ()
+    sizes = [turn["output_items"] for turn in turns if isinstance(turn.get("output_items"), int)]
+    if sizes and min(sizes) >= 0 and len(sizes) == len(turns) and sum(sizes) == len(items):
+        calls = []
+        for size in sizes:
+            calls += split_model_calls(items[:size])[:1] or [[]]
+            items = items[size:]
+    else:
+        calls = split_model_calls(items)
+    return [Response.model_validate({**response, "output": call, "usage": None}) for call in calls]
