@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from fastapi import Body, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response as HttpAnswer
@@ -11,6 +13,9 @@ from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCrea
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER
 from nemo_gym.serving.app import SimpleServer
+
+CAPABILITIES_ROUTE = "/capabilities"
+"""Where a model server tells what not every one can."""
 
 __all__ = ["BaseResponsesAPIModelConfig", "Body", "SimpleResponsesAPIModel", "rollout_id_of"]
 
@@ -30,6 +35,9 @@ class SimpleResponsesAPIModel(SimpleServer):
 
     config: BaseResponsesAPIModelConfig
 
+    continues_final_message: ClassVar[bool] = False
+    """Whether requests with `continue_final_message: true` have the model go on writing the last assistant message."""
+
     async def responses(self, request: Request, body: ResponseCreateParams) -> Response | HttpAnswer:
         """`POST /v1/responses`: one model call."""
         raise NotImplementedError(f"{type(self).__name__} must define responses()")
@@ -43,7 +51,11 @@ class SimpleResponsesAPIModel(SimpleServer):
         for prefix in ("", "/ng-rollout/{rollout_id}"):
             app.post(f"{prefix}/v1/responses", response_model=None)(self.responses)
             app.post(f"{prefix}/v1/chat/completions", response_model=None)(self.chat_completions)
+        app.get(CAPABILITIES_ROUTE)(self._capabilities)
         return app
+
+    async def _capabilities(self) -> dict[str, bool]:
+        return {"continue_final_message": self.continues_final_message}
 
 
 def rollout_id_of(request: Request) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from nemo_gym.agent_loop.failure import EpisodeFailure, refusal_text
-from nemo_gym.errors import BadBody, RequestError
+from nemo_gym.base_responses_api_model import CAPABILITIES_ROUTE
+from nemo_gym.errors import BadBody, LaunchError, RequestError
 from nemo_gym.schemas.responses import OutputItem
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER, FailureClass
 from nemo_gym.schemas.validation import explain
@@ -17,6 +18,8 @@ from nemo_gym.serving.server_client import ServerClient
 
 _OUTPUT = TypeAdapter(list[OutputItem])
 _OVERFLOW_SIGNS = (b"context_length_exceeded", b"maximum context length")
+CAPABILITIES_TIMEOUT_S = 60.0
+"""Model servers may start at the same time; those that load weights must not be waited for much longer."""
 _TIMEOUT_STATUSES = frozenset({408, 504})
 
 
@@ -94,3 +97,14 @@ def checked_response(response: Any, server_name: str) -> dict[str, Any]:
         except ValidationError as error:
             mistake = "; ".join(f"output{line}" for line in explain(error)[:3])
     raise EpisodeFailure(FailureClass.MODEL_ERROR, "model", mistake, server=server_name)
+
+
+async def require_continuation(client: ServerClient, server_name: str) -> None:
+    """Raises `LaunchError` where the model server cannot continue an assistant message."""
+    answer = await client.get(server_name, CAPABILITIES_ROUTE, timeout_s=CAPABILITIES_TIMEOUT_S)
+    known = answer.parse() if answer.ok else {}
+    if not isinstance(known, dict) or known.get("continue_final_message") is not True:
+        raise LaunchError(
+            f"`use_conversation_multi_turn: false` is not supported by the model server `{server_name}`: it cannot "
+            "continue an assistant message; set it to true, or use vllm_model before an engine that can"
+        )

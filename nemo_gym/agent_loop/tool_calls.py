@@ -35,7 +35,10 @@ def check_call(call: dict[str, Any], declared: frozenset[str]) -> dict[str, Any]
     return arguments
 
 
-def output_item(call: dict[str, Any], output: str) -> dict[str, Any]:
+def output_item(call: dict[str, Any], output: str | list[dict[str, Any]] | None) -> dict[str, Any]:
+    """The item that answers a call; `output` None: nobody answered it, which the model is told."""
+    if output is None:
+        output = _error(f"the environment gave no answer to this call of `{call['name'][:100]}`")
     return {"type": "function_call_output", "call_id": call["call_id"], "output": output}
 
 

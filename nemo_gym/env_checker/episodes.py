@@ -126,9 +126,7 @@ class EpisodeChecks:
             retry=NO_RETRY,
         )
         model = ReferenceModel(player, "rollout")
-        return await run_rollout(
-            row, Episode(row["responses_create_params"], environment, model, Budget(max_steps=MAX_STEPS))
-        )
+        return await run_rollout(Episode(row, environment, model, Budget(max_steps=MAX_STEPS)))
 
 
 def _reward_range(policies: Mapping[str, Policy]) -> tuple[float, float]:

@@ -140,9 +140,10 @@ async def _reverify(client: ServerClient, row: TaskRow, stored: Result, options:
         retry=RETRY,
     )
     own = {"responses_create_params": row["responses_create_params"], "response": stored["response"]}
+    turns = {"turns": stored["turns"]} if "turns" in stored else {}
     try:
         await environment.seed(row)
-        verified = await environment.verify({**row, **own})
+        verified = await environment.verify({**row, **own, **turns})
     except EpisodeFailure as error:
         failure = error.failure
         return row | {

@@ -53,7 +53,12 @@ class StopReason(StrEnum):
     """The engine set `incomplete_details`, for example because `max_output_tokens` was reached."""
     CONTEXT_OVERFLOW = "context_overflow"
     """The conversation no longer fits the model, and the agent is set to stop there."""
+    TERMINATED = "terminated"
+    """The environment says that the task came to its end."""
+    TRUNCATED = "truncated"
+    """The environment says that a limit of its own is reached."""
     MAX_STEPS = "max_steps"
+    MAX_TURNS = "max_turns"
     MAX_TOTAL_TOKENS = "max_total_tokens"
     MAX_TOOL_CALLS = "max_tool_calls"
     TIME_LIMIT = "time_limit"
@@ -75,7 +80,7 @@ class RolloutFailure(BaseModel):
 
     failure_class: FailureClass
     stage: str
-    """`seed_session`, `model`, `tool`, `verify`, `run` or `collect`."""
+    """`seed_session`, `reset`, `model`, `tool`, `step`, `verify`, `run` or `collect`."""
     server: str | None = None
     """Instance name of the server concerned."""
     message: str
@@ -99,15 +104,20 @@ class Turn(BaseModel):
     """Seconds spent waiting for the model."""
     tools_s: float = 0.0
     """Seconds spent waiting for tools."""
+    step_s: float = 0.0
+    """Seconds spent waiting for the environment's `/step`."""
     tool_calls: int = 0
     output_items: int = 0
-    """How many items of `response.output` belong to this turn, tool outputs included."""
+    """How many items of `response.output` belong to this turn: the model's, tool outputs, what the environment said
+    (and, in the first turn, what it said before)."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     reward: float | None = None
     """The environment's reward of this turn; None where it scores only the whole episode."""
     terminated: bool = False
     truncated: bool = False
+    info: dict[str, Any] = Field(default_factory=dict)
+    """What the environment told about this turn beside."""
 
 
 class Timings(BaseModel):
@@ -117,8 +127,10 @@ class Timings(BaseModel):
 
     total_s: float = 0.0
     seed_s: float = 0.0
+    """`/seed_session` or `/reset`."""
     model_s: float = 0.0
     tools_s: float = 0.0
+    step_s: float = 0.0
     verify_s: float = 0.0
 
 
@@ -131,6 +143,8 @@ class RolloutRecord(BaseModel):
     mode: Mode
     mode_reason: str
     """Why this mode was chosen."""
+    use_conversation_multi_turn: bool = True
+    """Whether the model saw each turn as a message of its own; False: all its turns as one assistant message."""
     turns: list[Turn] = Field(default_factory=list)
     timings: Timings = Field(default_factory=Timings)
     usage: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""simple_agent: calls the model, runs the tools it asks for on the resources server, and has the episode scored."""
+"""simple_agent: calls the model, its tools and the environment in turn, and has the episode scored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from fastapi import HTTPException
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,7 +15,8 @@ from nemo_gym.agent_loop.budget import Budget
 from nemo_gym.agent_loop.environment import RemoteEnvironment
 from nemo_gym.agent_loop.failure import EpisodeFailure
 from nemo_gym.agent_loop.loop import Episode, failed_rollout, run_rollout
-from nemo_gym.agent_loop.model import RemoteModel
+from nemo_gym.agent_loop.model import RemoteModel, require_continuation
+from nemo_gym.agent_loop.routes import Routes
 from nemo_gym.base_responses_api_agent import BaseResponsesAPIAgentConfig, SimpleResponsesAPIAgent
 from nemo_gym.config_types import ModelServerRef, ResourcesServerRef
 from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest
@@ -33,6 +34,8 @@ class SimpleAgentConfig(BaseResponsesAPIAgentConfig):
     model_server: ModelServerRef
     max_steps: int | None = Field(default=None, ge=1)
     """Model calls per episode at most; None: no limit."""
+    max_turns: int | None = Field(default=None, ge=1)
+    """Turns with an environment that talks back at most; None: the environment's own limit."""
     max_total_tokens: int | None = Field(default=None, ge=1)
     """No further model call once the conversation is this long, in tokens."""
     max_tool_calls: int | None = Field(default=None, ge=0)
@@ -42,10 +45,15 @@ class SimpleAgentConfig(BaseResponsesAPIAgentConfig):
     """Whether the environment's tools may run side by side when a row sets `parallel_tool_calls`."""
     stop_on_overflow: bool = False
     """Whether an episode whose conversation no longer fits the model is scored as it stands, not a failure."""
+    use_environment: bool = True
+    """Whether environments that talk back are played in turns; false: their rows are played as single turns."""
+    use_conversation_multi_turn: bool = True
+    """Whether the model sees each turn as a message of its own; false: all turns as one assistant message, which it
+    continues. Not every model server can: the agent then refuses to start."""
     model_timeout_s: float = Field(default=600.0, gt=0)
     tool_timeout_s: float = Field(default=120.0, gt=0)
     verify_timeout_s: float = Field(default=300.0, gt=0)
-    """Deadline of `/verify` and of `/seed_session`."""
+    """Deadline of `/verify`, `/seed_session`, `/reset` and `/step`."""
     max_attempts: int = Field(default=3, ge=1)
     """How often a request that certainly was not processed is sent."""
     max_retry_s: float = Field(default=60.0, gt=0)
@@ -55,20 +63,31 @@ class SimpleAgentConfig(BaseResponsesAPIAgentConfig):
 class SimpleAgent(SimpleResponsesAPIAgent):
     config: SimpleAgentConfig
 
+    _routes: Routes = PrivateAttr()
+
+    def model_post_init(self, context: Any) -> None:
+        super().model_post_init(context)
+        self._routes = Routes(self.server_client)
+
+    async def startup(self) -> None:
+        await super().startup()
+        if not self.config.use_conversation_multi_turn:
+            await require_continuation(self.server_client, self.config.model_server.name)
+
     async def run(self, request: Request, body: BaseRunRequest) -> dict[str, Any]:
         row = json_body(request)
-        episode = self._episode(row["responses_create_params"], row.get(ROLLOUT_ID) or uuid.uuid4().hex)
+        episode = self._episode(row, row.get(ROLLOUT_ID) or uuid.uuid4().hex)
         try:
-            return await until_disconnected(request, run_rollout(row, episode))
+            return await until_disconnected(request, run_rollout(episode))
         except Exception as error:
             log.exception("rollout %s failed", row.get(ROLLOUT_ID))
             message = f"{type(error).__name__}: {error}"
             failure = RolloutFailure(failure_class=FailureClass.AGENT_ERROR, stage="run", message=message)
-            return failed_rollout(row, episode, failure)
+            return failed_rollout(episode, failure)
 
     async def responses(self, request: Request, body: ResponseCreateParams) -> Response:
-        params = json_body(request)
-        episode = self._episode(params, uuid.uuid4().hex, cookies=request.cookies)
+        row = {"responses_create_params": json_body(request)}
+        episode = self._episode(row, uuid.uuid4().hex, cookies=request.cookies)
         try:
             answer = await until_disconnected(request, episode.play())
         except EpisodeFailure as error:
@@ -83,7 +102,7 @@ class SimpleAgent(SimpleResponsesAPIAgent):
         answer.raise_for_status()
         return AggregateMetrics.model_validate(answer.parse())
 
-    def _episode(self, params: dict[str, Any], rollout_id: str, cookies: dict[str, str] | None = None) -> Episode:
+    def _episode(self, row: dict[str, Any], rollout_id: str, cookies: dict[str, str] | None = None) -> Episode:
         config = self.config
         retry = RetryPolicy(max_attempts=config.max_attempts, max_elapsed_s=config.max_retry_s)
         environment = RemoteEnvironment(
@@ -94,6 +113,7 @@ class SimpleAgent(SimpleResponsesAPIAgent):
             verify_timeout_s=config.verify_timeout_s,
             retry=retry,
             cookies=cookies,
+            routes=self._routes,
         )
         model = RemoteModel(
             self.server_client,
@@ -103,14 +123,22 @@ class SimpleAgent(SimpleResponsesAPIAgent):
             retry=retry,
             cookies=cookies,
         )
-        budget = Budget(config.max_steps, config.max_total_tokens, config.max_tool_calls, config.time_limit_s)
+        budget = Budget(
+            max_steps=config.max_steps,
+            max_turns=config.max_turns,
+            max_total_tokens=config.max_total_tokens,
+            max_tool_calls=config.max_tool_calls,
+            time_limit_s=config.time_limit_s,
+        )
         return Episode(
-            params,
+            row,
             environment,
             model,
             budget,
             parallel_tools=config.parallel_tools,
             stop_on_overflow=config.stop_on_overflow,
+            use_environment=config.use_environment,
+            use_conversation_multi_turn=config.use_conversation_multi_turn,
         )
 
 

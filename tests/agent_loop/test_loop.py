@@ -115,8 +115,8 @@ async def play(
     environment = RemoteEnvironment(
         gym.client, "adder", rollout_id="r", tool_timeout_s=5, verify_timeout_s=5, retry=RetryPolicy(max_attempts=1)
     )
-    episode = Episode(row["responses_create_params"], environment, model, budget or Budget(), **options)
-    return await run_rollout(row, episode), server
+    episode = Episode(row, environment, model, budget or Budget(), **options)
+    return await run_rollout(episode), server
 
 
 def outputs(result: dict[str, Any]) -> list[str]:
@@ -300,9 +300,7 @@ async def test_cancelling_a_rollout_frees_its_session(gym: InProcessGym) -> None
         gym.client, "adder", rollout_id="r", tool_timeout_s=5, verify_timeout_s=5, retry=RetryPolicy(max_attempts=1)
     )
     row = row_asking("x")
-    task = asyncio.ensure_future(
-        run_rollout(row, Episode(row["responses_create_params"], environment, Hanging(), Budget()))
-    )
+    task = asyncio.ensure_future(run_rollout(Episode(row, environment, Hanging(), Budget())))
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -321,8 +319,8 @@ async def test_rollouts_side_by_side_never_share_a_session(gym: InProcessGym) ->
             response_of(call("slow")), response_of(call("add", '{"by": 1000}', "b")), response_of(message("x"))
         )
         row = row_asking("x", tools=TOOLS, start=start)
-        episode = Episode(row["responses_create_params"], environment, model, Budget())
-        return start, await run_rollout(row, episode)
+        episode = Episode(row, environment, model, Budget())
+        return start, await run_rollout(episode)
 
     for start, result in await asyncio.gather(*(one(start) for start in range(100))):
         assert result["reward"] == start + 1000
