@@ -69,7 +69,11 @@ class PolicyPlayer:
         items, tools = items_of(params["input"]), list(params.get("tools") or ())
         row = self.rows.find(items, tools)
         rollout = self._rollouts.get(rollout_key) or self._begin(rollout_key, row, items)
-        step = rollout.calls if row is None else calls_since_row(row, items)
+        # A message that is being continued holds all turns so far: its items do not tell how many.
+        if row is None or params.get("continue_final_message") is True:
+            step = rollout.calls
+        else:
+            step = calls_since_row(row, items)
         answer = self._policies[rollout.policy](PolicyTurn(row, items, tools, step, rollout.rng, rollout.occurrence))
         rollout.calls += 1
         output = [message(answer)] if isinstance(answer, str) else answer

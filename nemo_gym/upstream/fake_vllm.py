@@ -176,6 +176,8 @@ def prompt_ids(body: Json) -> list[int]:
     """The prompt of a chat request, rendered and tokenized."""
     kwargs = body.get("chat_template_kwargs") or {}
     lines = [f"{message['role']}:{message.get('content') or ''}\n" for message in body["messages"]]
+    if body.get("continue_final_message"):
+        return ids_of("".join(lines).removesuffix("\n"))
     return ids_of("".join(lines) + f"assistant:{kwargs.get('prefill', '')}")
 
 

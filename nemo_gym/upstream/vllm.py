@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError
 from starlette.requests import Request
@@ -57,6 +57,8 @@ class VLLMServer(UpstreamModel):
     """Both APIs, by vLLM's chat API: that is the one in which it gives token ids."""
 
     config: VLLMServerConfig
+
+    continues_final_message: ClassVar[bool] = True
 
     async def responses(self, request: Request, body: ResponseCreateParams) -> Response | HttpAnswer:
         return await self.by_chat(request, body)

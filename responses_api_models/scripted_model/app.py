@@ -7,7 +7,7 @@ import random
 import secrets
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
@@ -86,6 +86,8 @@ class ScriptedModelConfig(BaseResponsesAPIModelConfig):
 
 class ScriptedModel(SimpleResponsesAPIModel):
     config: ScriptedModelConfig
+
+    continues_final_message: ClassVar[bool] = True
 
     _players: Players | None = PrivateAttr(default=None)
     _working_dir: Path = PrivateAttr(default_factory=Path.cwd)
