@@ -28,7 +28,8 @@ def check_files(folder: Path) -> list[str]:
     if not folder.is_dir():
         return [f"{folder} is no folder"]
     needed = ["app.py", f"configs/{folder.name}.yaml", "data/example.jsonl"]
-    wanted = ["verifier.py", "policies.py", "prepare.py", "README.md", "data/example_verify.json"]
+    logic = "environment.py" if (folder / "environment.py").is_file() else "verifier.py"
+    wanted = [logic, "policies.py", "prepare.py", "README.md", "data/example_verify.json"]
     problems = [f"{name} is missing" for name in needed if not (folder / name).is_file()]
     problems += [f"{WARNING}{name} is missing" for name in wanted if not (folder / name).is_file()]
     if not any((folder / "tests").glob("test_*.py")):
