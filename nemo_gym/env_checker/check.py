@@ -14,6 +14,7 @@ from nemo_gym.env_checker.episodes import EpisodeChecks
 from nemo_gym.env_checker.layout import WARNING, check_files, check_prepare, read_example_rows, server_settings
 from nemo_gym.env_checker.requests import check_requests
 from nemo_gym.env_checker.server import CheckedServer
+from nemo_gym.env_checker.turns import check_turns
 from nemo_gym.errors import NemoGymError, ReferencePolicyError
 from nemo_gym.reference_policies import Policy, load_policies
 
@@ -83,6 +84,8 @@ async def _check_running(
 ) -> None:
     async with server.gym:
         report.problems += await check_requests(server, verify_text, rows)
+        if await server.offers("/reset") and await server.offers("/step"):
+            report.problems += await check_turns(server, rows)
         if rows and policies:
             episodes = EpisodeChecks(server, policies, rows)
             report.problems += await episodes.run()

@@ -15,6 +15,7 @@ from nemo_gym.agent_loop.loop import Episode, run_rollout
 from nemo_gym.agent_loop.model import checked_response
 from nemo_gym.env_checker.server import CheckedServer
 from nemo_gym.reference_policies import Policy, PolicyPlayer
+from nemo_gym.schemas.episode import ReverifyMode
 from nemo_gym.schemas.rollout import FAILURE
 from nemo_gym.serving.http import NO_RETRY
 
@@ -56,9 +57,11 @@ class EpisodeChecks:
     def __init__(self, server: CheckedServer, policies: Mapping[str, Policy], rows: list[dict[str, Any]]) -> None:
         self._server, self._policies, self._rows = server, policies, rows
         self._results: dict[EpisodeKey, dict[str, Any]] = {}
+        self._stateless = False
 
     async def run(self) -> list[str]:
         """What is wrong, one sentence per kind of mistake and policy."""
+        self._stateless = (await self._server.get("/reverify_mode")).parse() == ReverifyMode.STATELESS
         problems = [f"policies.py: no policy `{name}`" for name in REPEATS if name not in self._policies]
         keys = [
             EpisodeKey(policy, row, repeat)
@@ -103,7 +106,21 @@ class EpisodeChecks:
         if FAILURE in result:
             return f"the episode fails at {result[FAILURE]['stage']}: {result[FAILURE]['message']}"
         self._results[key] = result
-        return self._reward_problem(key.policy, result["reward"])
+        return self._reward_problem(key.policy, result["reward"]) or await self._reverify_problem(result)
+
+    async def _reverify_problem(self, result: dict[str, Any]) -> str | None:
+        """A server that says so gives a stored rollout its reward again."""
+        if not self._stateless:
+            return None
+        answer = await self._server.post("/verify", result)
+        again = answer.parse().get("reward") if answer.ok else None
+        if again != result["reward"]:
+            what = f"answers {answer.status}: {answer.text[:200]}" if not answer.ok else f"is {again}"
+            return (
+                f"the reward is {result['reward']:g}, but scored again from what is stored it {what}; "
+                "set `reverify_mode` to UNSUPPORTED if it cannot be"
+            )
+        return None
 
     def _reward_problem(self, policy: str, reward: float) -> str | None:
         low, high = _reward_range(self._policies)

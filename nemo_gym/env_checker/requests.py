@@ -100,6 +100,7 @@ async def _check_tools(server: CheckedServer, rows: list[dict[str, Any]]) -> lis
         bodies += [{argument: value} for argument in properties for value in WRONG_VALUES]
         statuses = [(await server.post(f"/{name}", body, cookies=cookies)).status for body in bodies]
         statuses.append((await server.post(f"/{name}", raw=b'{"broken', cookies=cookies)).status)
-        if statuses[0] in (404, 405) and set(statuses) <= {404, 405}:
+        answered_by_step = await server.offers("/step")
+        if not answered_by_step and statuses[0] in (404, 405) and set(statuses) <= {404, 405}:
             problems.append(f"rows declare the tool `{name}`, but the server has no `POST /{name}`")
     return problems + server.log.take_server_errors()

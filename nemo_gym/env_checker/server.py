@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from nemo_gym.agent_loop.routes import Routes
 from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.testclient import InProcessGym
 
@@ -35,6 +36,14 @@ class CheckedServer:
         self.log = ServerErrors()
         self.gym = InProcessGym(watch=self.log.note)
         self.server = self.gym.add(self.name, folder, **settings)
+        self._routes = Routes(self.gym.client)
+
+    async def offers(self, path: str) -> bool:
+        """Whether the server takes a POST there."""
+        return await self._routes.has(self.name, path)
+
+    async def get(self, path: str) -> HttpResponse:
+        return await self.gym.client.get(self.name, path)
 
     async def post(
         self, path: str, body: object = None, *, raw: bytes | None = None, cookies: dict[str, str] | None = None
