@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = [
     "errors",
+    "parsers",
     "schemas",
     "config",
     "config_types",
