@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from nemo_gym.base_resources_server import BaseVerifyRequest, BaseVerifyResponse, SimpleResourcesServer
 from nemo_gym.base_responses_api_model import SimpleResponsesAPIModel
+from nemo_gym.errors import LaunchError
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER
 from nemo_gym.serving.http import HttpClient
@@ -192,3 +193,17 @@ async def test_a_client_that_goes_away_ends_the_rollout(gym: InProcessGym) -> No
     await http.close()
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_all_turns_as_one_message_need_a_model_server_that_can_continue_it() -> None:
+    class Continuing(Model):
+        continues_final_message = True
+
+    async with InProcessGym() as gym:
+        gym.add("model", Model)
+        gym.add("continuing", Continuing)
+        references = {"resources_server": {"name": "env"}, "use_conversation_multi_turn": False}
+        refused = gym.add("refused", FOLDER, model_server={"name": "model"}, **references)
+        with pytest.raises(LaunchError, match="use_conversation_multi_turn: false` is not supported"):
+            await refused.startup()
+        await gym.add("accepted", FOLDER, model_server={"name": "continuing"}, **references).startup()
