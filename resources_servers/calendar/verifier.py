@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
-from typing import NoReturn
 
+from nemo_gym.parsers.json_text import LIST_OF_OBJECTS, json_values
 from resources_servers.calendar.constraint import clock, parse_start_time
 from resources_servers.calendar.task import ExpectedEvent
 
-MAX_LISTS_TRIED = 32
-"""So many places that look like a list of objects are read, so that no text takes more than linear time."""
-
-_FILLED_LIST = re.compile(r"\[\s*\{")
 _EMPTY_LIST = re.compile(r"\[\s*\]")
 _MOST_NAMED = 5
 """So many ids or mistakes of one kind are named; an answer may hold thousands."""
@@ -107,20 +101,10 @@ def grade_answer(
 
 def find_calendar(text: str) -> list[object] | None:
     """The first JSON list in `text` whose first entry is an object; else `[]` if there is an empty list; else None."""
-    for match in islice(_FILLED_LIST.finditer(text), MAX_LISTS_TRIED):
-        try:
-            found, _ = _DECODER.raw_decode(text, match.start())
-        except (ValueError, RecursionError):  # no JSON here, numbers too long for int(), or nested too deep
-            continue
-        return list(found)
+    for found in json_values(text, LIST_OF_OBJECTS):
+        if isinstance(found, list):
+            return found
     return [] if _EMPTY_LIST.search(text) else None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _read_events(

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources_servers.calendar import verifier
+from nemo_gym.parsers import json_text
+from nemo_gym.parsers.json_text import MAX_FAILED_STARTS
 from resources_servers.calendar.task import ExpectedEvent
-from resources_servers.calendar.verifier import MAX_LISTS_TRIED, Verdict, find_calendar, grade_answer
+from resources_servers.calendar.verifier import Verdict, find_calendar, grade_answer
 
 EXPECTED = {
     "0": ExpectedEvent(duration=60, constraint="before 11:30am", min_time="10:00", max_time="16:00"),
@@ -164,11 +165,11 @@ ADVERSARIAL = {
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_the_work_grows_linearly_with_the_text_whatever_it_holds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = CountingDecoder()
-    monkeypatch.setattr(verifier, "_DECODER", decoder)
+    monkeypatch.setattr(json_text, "_DECODER", decoder)
     text = ADVERSARIAL[name]
     grade = grade_answer(text, EXPECTED)
     assert not grade.correct
-    assert decoder.characters <= MAX_LISTS_TRIED * len(text)
+    assert decoder.characters <= MAX_FAILED_STARTS * len(text)
     assert sum(len(mistake.text) for mistake in grade.mistakes) < 2_000, "explanations stay short"
 
 
