@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     "errors",
     "parsers",
+    "scoring",
     "schemas",
     "config",
     "config_types",
