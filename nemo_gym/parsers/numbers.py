@@ -25,6 +25,7 @@ _NUMBER = re.compile(
     re.VERBOSE,
 )
 _MARK = "####"
+_LITERAL = re.compile(r"#### (-?[0-9.,]+)")
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,15 @@ def last_hash_answer(text: str) -> Fraction | None:
     """The last of `hash_answers`; None if there is none."""
     answers = hash_answers(text)
     return answers[-1] if answers else None
+
+
+def literal_hash_answer(text: str) -> str | None:
+    """What stands after the first `#### ` in figures, points and commas, maybe with a minus, the commas left out.
+
+    None if nothing does. This is text, to be compared as text: `18.` is not `18`. Public GSM8K rewards read so.
+    """
+    match = _LITERAL.search(text)
+    return match.group(1).replace(",", "") if match is not None else None
 
 
 def _value(match: re.Match[str]) -> Fraction | None:

@@ -10,7 +10,7 @@ from nemo_gym.parsers.actions import read_actions
 from nemo_gym.parsers.boxed import all_boxed
 from nemo_gym.parsers.code_block import code_blocks
 from nemo_gym.parsers.json_text import first_json_object, last_json_list, parse_json
-from nemo_gym.parsers.numbers import hash_answers, last_number, parse_number
+from nemo_gym.parsers.numbers import hash_answers, last_number, literal_hash_answer, parse_number
 from nemo_gym.parsers.tags import sequence_problem, tag_sequence, tagged_blocks
 from nemo_gym.parsers.tool_calls import fenced_tool_calls, hermes_tool_calls
 
@@ -25,7 +25,7 @@ PIECES = {
 }
 READERS = {
     "tags": [lambda text: tagged_blocks(text, "sql", "a"), lambda text: sequence_problem(text, "sql", "a")],
-    "numbers": [hash_answers, last_number, parse_number],
+    "numbers": [hash_answers, last_number, literal_hash_answer, parse_number],
     "boxed": [all_boxed],
     "json": [first_json_object, last_json_list],
     "code": [code_blocks],

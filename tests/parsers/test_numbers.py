@@ -12,6 +12,7 @@ from nemo_gym.parsers.numbers import (
     hash_answers,
     last_hash_answer,
     last_number,
+    literal_hash_answer,
     parse_number,
 )
 
@@ -107,3 +108,19 @@ def test_hash_answers_are_the_single_numbers_after_the_mark(text: str, answers: 
     assert hash_answers(text) == answers
     assert first_hash_answer(text) == (answers[0] if answers else None)
     assert last_hash_answer(text) == (answers[-1] if answers else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("#### 18\n#### 19", "18"),
+        ("x #### -1,234.50.", "-1234.50."),
+        ("#### ,", ""),
+        ("#### $18", None),
+        ("####18", None),
+        ("#### seven #### 7", "7"),
+        ("", None),
+    ],
+)
+def test_the_literal_hash_answer_is_the_text_after_the_first_mark(text: str, answer: str | None) -> None:
+    assert literal_hash_answer(text) == answer
