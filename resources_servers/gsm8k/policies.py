@@ -1,0 +1,54 @@
+"""Reference policies for gsm8k: `oracle` knows the answer, `random` guesses near it, `malformed` answers garbage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nemo_gym.datasets.math_task import MathTask
+from nemo_gym.parsers.numbers import parse_number
+from nemo_gym.reference_policies import PolicyTurn, function_call, reasoning
+
+NUM_GUESSES = 10
+"""`random` picks one of so many numbers, one of which is right."""
+
+GARBAGE = (
+    "",
+    "  \n",
+    "The answer is obvious.",
+    "#### ",
+    "#### eighteen",
+    "####\n" * 20_000,
+    "#### " + "9" * 50_000,
+    "#### 1e999999999",
+    "#### 1/0",
+    "#### NaN",
+    "#### 1 or 2 or 3 or 4",
+    r"\boxed{" * 5_000,
+    "\u0000 ٣٤ \u202e",
+)
+
+
+def oracle(turn: PolicyTurn) -> str:
+    """The worked solution, where the row has one; else the number."""
+    task = _task(turn)
+    return task.solution or f"#### {task.answer}"
+
+
+def guess(turn: PolicyTurn) -> str:
+    """A number near the right one, or that: each of `NUM_GUESSES` is as likely."""
+    number = parse_number(_task(turn).answer)
+    assert number is not None  # the task says so
+    return f"It may be\n#### {number + turn.rng.randrange(NUM_GUESSES)}"
+
+
+def malformed(turn: PolicyTurn) -> str | list[dict[str, Any]]:
+    """Garbage text, a tool that does not exist, reasoning only."""
+    calls = [function_call("verify", {"reward": 1.0})], [function_call("calculator", "{broken")]
+    return turn.rng.choice((*GARBAGE, *calls, [reasoning("Hm.")]))
+
+
+def _task(turn: PolicyTurn) -> MathTask:
+    return MathTask.model_validate(turn.row or {"expected_answer": "0"})
+
+
+POLICIES = {"oracle": oracle, "random": guess, "malformed": malformed}
