@@ -19,6 +19,7 @@ FLOORS = [
     "schemas",
     "config",
     "config_types",
+    "sandbox",
     "metrics",
     "reward_profile",
     "serving",
