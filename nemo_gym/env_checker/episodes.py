@@ -106,13 +106,14 @@ class EpisodeChecks:
         if FAILURE in result:
             return f"the episode fails at {result[FAILURE]['stage']}: {result[FAILURE]['message']}"
         self._results[key] = result
-        return self._reward_problem(key.policy, result["reward"]) or await self._reverify_problem(result)
+        return self._reward_problem(key.policy, result["reward"]) or await self._reverify_problem(key, result)
 
-    async def _reverify_problem(self, result: dict[str, Any]) -> str | None:
+    async def _reverify_problem(self, key: EpisodeKey, result: dict[str, Any]) -> str | None:
         """A server that says so gives a stored rollout its reward again."""
         if not self._stateless:
             return None
-        answer = await self._server.post("/verify", result)
+        stored = {**self._rows[key.row], "response": result["response"], "turns": result["turns"]}
+        answer = await self._server.post("/verify", stored)
         again = answer.parse().get("reward") if answer.ok else None
         if again != result["reward"]:
             what = f"answers {answer.status}: {answer.text[:200]}" if not answer.ok else f"is {again}"
