@@ -13,6 +13,7 @@ import pytest
 from nemo_gym.errors import JudgeError
 from nemo_gym.judge import call_judge, reraise_judge_errors
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
+from nemo_gym.scoring.judge_text import numeric_grade
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerAddress
 
@@ -85,6 +86,13 @@ async def test_an_unreadable_verdict_is_asked_for_again_with_what_was_wrong() ->
     again = judge.asked[1]["input"]
     assert [item["role"] for item in again] == ["user", "assistant", "user"]
     assert "perhaps" in again[2]["content"]
+
+
+async def test_a_grade_that_is_missing_is_asked_for_in_the_form_that_can_be_read() -> None:
+    judge = Judge(answer("Rather good."), answer("<score>4</score>"))
+    async with served(judge) as client:
+        assert await call_judge(client, "judge", PARAMS, parse=numeric_grade(1, 5)) == 0.75
+    assert "write <score>GRADE</score>" in judge.asked[1]["input"][2]["content"]
 
 
 async def test_asking_again_is_bounded_and_ends_in_a_judge_error() -> None:
