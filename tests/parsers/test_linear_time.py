@@ -13,6 +13,9 @@ from nemo_gym.parsers.json_text import first_json_object, last_json_list, parse_
 from nemo_gym.parsers.numbers import hash_answers, last_number, literal_hash_answer, parse_number
 from nemo_gym.parsers.tags import sequence_problem, tag_sequence, tagged_blocks
 from nemo_gym.parsers.tool_calls import fenced_tool_calls, hermes_tool_calls
+from nemo_gym.scoring.judge_text import labelled_verdict
+from nemo_gym.scoring.multiple_choice import chosen_letter
+from nemo_gym.scoring.text_match import exact_match, token_f1
 
 PIECES = {
     "tags": ["<sql>", "</sql>", "<", "<sql><sql></sql>", "<a><sql>", "<sql></a>"],
@@ -22,6 +25,7 @@ PIECES = {
     "code": ["`", "```", "```\n", "~~~", "```\n~~~\n", "\n", "    "],
     "calls": ["<tool_call>", "<tool_call>{", "</tool_call>", "```json\n", "<tool_call></tool_call>"],
     "actions": ["||", "Right||", "|", "x"],
+    "scoring": ["the ", "a", "answer is ", "answer", " ", "(", "*", r"\boxed{\text{", "[[Y", "."],
 }
 READERS = {
     "tags": [lambda text: tagged_blocks(text, "sql", "a"), lambda text: sequence_problem(text, "sql", "a")],
@@ -31,6 +35,10 @@ READERS = {
     "code": [code_blocks],
     "calls": [hermes_tool_calls, fenced_tool_calls],
     "actions": [lambda text: read_actions(text, ["Right"], max_actions=4)],
+    "scoring": [
+        lambda text: exact_match(text, text + "x"), lambda text: token_f1(text, "the cat"), chosen_letter,
+        lambda text: labelled_verdict({"[[YES]]": 1, "[[NO]]": 0})(text + "[[NO]]"),
+    ],
 }
 for subject, pieces in PIECES.items():
     for piece in pieces:
