@@ -112,7 +112,7 @@ class EpisodeChecks:
         """A server that says so gives a stored rollout its reward again."""
         if not self._stateless:
             return None
-        stored = {**self._rows[key.row], "response": result["response"], "turns": result["turns"]}
+        stored = {**self._rows[key.row], **{part: result[part] for part in ("response", "mode", "turns")}}
         answer = await self._server.post("/verify", stored)
         again = answer.parse().get("reward") if answer.ok else None
         if again != result["reward"]:

@@ -140,10 +140,10 @@ async def _reverify(client: ServerClient, row: TaskRow, stored: Result, options:
         retry=RETRY,
     )
     own = {"responses_create_params": row["responses_create_params"], "response": stored["response"]}
-    turns = {"turns": stored["turns"]} if "turns" in stored else {}
+    course = {key: stored[key] for key in ("mode", "turns") if key in stored}
     try:
         await environment.seed(row)
-        verified = await environment.verify({**row, **own, **turns})
+        verified = await environment.verify({**row, **own, **course})
     except EpisodeFailure as error:
         failure = error.failure
         return row | {
