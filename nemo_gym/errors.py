@@ -134,6 +134,16 @@ class JudgeError(NemoGymError):
         super().__init__(f"{judge}: {message}{tries}")
 
 
+class UserError(NemoGymError):
+    """The model that plays the user gave no reply that can be used. Ends a rollout as a failure, never a reward."""
+
+    def __init__(self, message: str, *, server: str, attempts: int = 1) -> None:
+        """`server`: instance name of the user's model."""
+        self.server, self.attempts = server, attempts
+        tries = "" if attempts == 1 else f" ({attempts} attempts)"
+        super().__init__(f"user model `{server}`: {message}{tries}")
+
+
 class RolloutError(NemoGymError):
     """A rollout failed; raised only to callers who asked for results one by one, such as trainers.
 

@@ -17,6 +17,7 @@ EXAMPLES = [
     errors.Unreachable("cannot connect", url="http://127.0.0.1:9", delivered=False, attempts=3),
     errors.BadStatus("HTTP 503", url="http://127.0.0.1:9", delivered=False, status=503, body=b"{}"),
     errors.JudgeError("no verdict", server="judge", attempts=2),
+    errors.UserError("no reply", server="user_model", attempts=3),
     errors.RolloutError("died", status=502, failure_class="agent_error", row={"_rowidx": 3}, result={}),
 ]
 
