@@ -140,7 +140,7 @@ async def _reverify(client: ServerClient, row: TaskRow, stored: Result, options:
         retry=RETRY,
     )
     own = {"responses_create_params": row["responses_create_params"], "response": stored["response"]}
-    course = {key: stored[key] for key in ("mode", "turns") if key in stored}
+    course: dict[str, Any] = {key: stored[key] for key in ("mode", "turns") if key in stored}
     try:
         await environment.seed(row)
         verified = await environment.verify({**row, **own, **course})

@@ -7,20 +7,15 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from nemo_gym.base_resources_server import BaseRunRequest, ReverifyMode
-from nemo_gym.environments import EnvironmentConfig, EnvironmentServer
+from nemo_gym.environments import EnvironmentServer
+from nemo_gym.environments.action_game import ActionGameConfig, GameLimits
 from resources_servers.frozen_lake.board import GOAL, START, Layout, Observation
-from resources_servers.frozen_lake.environment import FrozenLake, Rules
+from resources_servers.frozen_lake.environment import FrozenLake
 
 MAX_TURNS = 10
 
 
-class FrozenLakeConfig(EnvironmentConfig):
-    max_actions_per_turn: int = Field(default=5, ge=1)
-    """Moves in one turn at most; those beyond it are not made, and the turn counts as malformed."""
-    max_episode_length: int = Field(default=50, ge=1)
-    """Moves in an episode at most."""
-    format_penalty: float = Field(default=0.1, ge=0)
-    """Taken from the reward of a turn without moves in the right form."""
+class FrozenLakeConfig(ActionGameConfig):
     layout: Layout = Layout.RAGEN
     """How boards are drawn: `ragen` or `gymnasium`. The row's own `layout` goes before it."""
     observation: Observation = Observation.GRID
@@ -53,15 +48,14 @@ class FrozenLakeServer(EnvironmentServer):
     reverify_mode: ClassVar[ReverifyMode] = ReverifyMode.STATELESS
 
     async def make_environment(self, row: FrozenLakeRow) -> FrozenLake:
-        rules = Rules(
-            max_turns=self.max_turns(row, MAX_TURNS),
-            max_actions_per_turn=self.config.max_actions_per_turn,
-            max_actions=self.config.max_episode_length,
-            format_penalty=self.config.format_penalty,
+        return FrozenLake(
+            row.board,
+            is_slippery=row.is_slippery,
+            seed=row.seed,
             layout=row.layout or self.config.layout,
             observation=row.observation or self.config.observation,
+            limits=GameLimits.of(self.config, self.max_turns(row, MAX_TURNS)),
         )
-        return FrozenLake(row.board, is_slippery=row.is_slippery, seed=row.seed, rules=rules)
 
 
 if __name__ == "__main__":
