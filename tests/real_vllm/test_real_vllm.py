@@ -82,6 +82,19 @@ def test_an_answers_tokens_are_its_text_and_vllms_own_prompt(real_vllm: RealVLLM
     assert response.usage.output_tokens == len(item["generation_token_ids"])
 
 
+def test_an_assistant_message_is_continued_when_asked(real_vllm: RealVLLM) -> None:
+    """The other conversation format, `use_conversation_multi_turn: false`: the prompt ends in the message's own text."""
+    asked: Any = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "So far I said this"}]
+    extra = {"continue_final_message": True, "add_generation_prompt": False}
+    response = real_vllm.client.responses.create(
+        model="any", input=asked, max_output_tokens=10, extra_body=extra, **SAMPLING
+    )
+    [item] = items_of(response)
+    check_triplet(item)
+    prompt = real_vllm.ask_vllm("/detokenize", tokens=item["prompt_token_ids"])["prompt"]
+    assert prompt == f"<|im_start|>user\nHello{END}\n<|im_start|>assistant\nSo far I said this"
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_log_probs_are_those_of_the_distribution_that_was_sampled_from(
     real_vllm: RealVLLM, temperature: float, record_property: Any
