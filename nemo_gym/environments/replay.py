@@ -9,12 +9,12 @@ from nemo_gym.schemas.responses import Response
 from nemo_gym.schemas.rollout import Mode
 
 
-def model_calls(rollout: dict[str, Any]) -> list[Response]:
+def model_calls(rollout: dict[str, Any], *, with_tool_calls: bool = False) -> list[Response]:
     """The answers of the model calls in a verify request or a stored result, in order.
 
     A stored result tells by its `turns` which items belong to which call, and, if it was played in turns, which calls
-    the environment was shown: those whose turn has a reward. Without `turns` a call ends where something comes that no
-    model writes.
+    the environment was shown: those whose turn has a reward; `with_tool_calls` adds those whose tools the agent called
+    by their routes. Without `turns` a call ends where something comes that no model writes.
     """
     response = rollout["response"]
     items: list[Item] = response["output"]
@@ -24,7 +24,8 @@ def model_calls(rollout: dict[str, Any]) -> list[Response]:
         was_played_in_turns = rollout.get("mode") == Mode.MULTI_TURN
         calls = []
         for turn, size in zip(turns, sizes, strict=True):
-            if not was_played_in_turns or turn.get("reward") is not None:
+            shown = turn.get("reward") is not None or (with_tool_calls and turn.get("tool_calls"))
+            if shown or not was_played_in_turns:
                 calls += split_model_calls(items[:size])[:1] or [[]]
             items = items[size:]
     else:

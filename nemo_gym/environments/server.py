@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import get_type_hints
+from typing import ClassVar, get_type_hints
 
 from fastapi import FastAPI
 from pydantic import Field, PrivateAttr, TypeAdapter
@@ -70,6 +70,10 @@ class EnvironmentServer(SimpleResourcesServer):
 
     config: EnvironmentConfig
 
+    replays_tool_calls: ClassVar[bool] = False
+    """Whether `step()` carries out calls of tools that have routes, so that a stored rollout is played again with them.
+    Without it tools with routes must leave the episode as it is, or `reverify_mode` be `UNSUPPORTED`."""
+
     _episodes: dict[str, Episode] = PrivateAttr(default_factory=dict)
     _row_type: TypeAdapter[BaseRunRequest] = PrivateAttr(default=TypeAdapter(BaseRunRequest))
 
@@ -121,7 +125,7 @@ class EnvironmentServer(SimpleResourcesServer):
         if episode is None:
             episode, _ = await self._begin(request)
         if not episode.stepped:
-            for response in model_calls(json_body(request)):
+            for response in model_calls(json_body(request), with_tool_calls=self.replays_tool_calls):
                 if episode.over is None:
                     await episode.step(response)
         environment = episode.environment

@@ -83,7 +83,7 @@ def test_an_answers_tokens_are_its_text_and_vllms_own_prompt(real_vllm: RealVLLM
 
 
 def test_an_assistant_message_is_continued_when_asked(real_vllm: RealVLLM) -> None:
-    """The other conversation format, `use_conversation_multi_turn: false`: the prompt ends in the message's own text."""
+    """As with `use_conversation_multi_turn: false`: the prompt ends in the message's own text."""
     asked: Any = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "So far I said this"}]
     extra = {"continue_final_message": True, "add_generation_prompt": False}
     response = real_vllm.client.responses.create(
