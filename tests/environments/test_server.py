@@ -10,10 +10,11 @@ import pytest
 from pydantic import Field
 
 from nemo_gym.environments import Environment, EnvironmentServer, StepResult
+from nemo_gym.environments.replay import model_calls
 from nemo_gym.schemas.episode import BaseRunRequest
 from nemo_gym.schemas.responses import Response
 from nemo_gym.testclient import InProcessGym
-from tests.rows import message, response_of
+from tests.rows import call, message, response_of
 
 ROW = {"responses_create_params": {"input": "Count to 3."}, "goal": 3}
 
@@ -135,6 +136,16 @@ async def test_verify_without_reset_plays_the_model_calls_of_the_response(gym: I
     turns = [{"output_items": size} for size in (2, 2, 1, 1)]
     assert (await Client(gym, "b").post("/verify", {**stored, "turns": turns}))[1]["reward"] == 3.0
     assert Counting.closed == 2
+
+
+@pytest.mark.parametrize(("with_tool_calls", "played"), [(False, ["done"]), (True, ["", "done"])])
+def test_a_stored_tool_call_is_played_again_where_steps_carry_out_tool_calls(
+    with_tool_calls: bool, played: list[str]
+) -> None:
+    output = [call("add"), {"type": "function_call_output", "call_id": "call_1", "output": "1"}, message("done")]
+    turns = [{"output_items": 2, "tool_calls": 1, "reward": None}, {"output_items": 1, "tool_calls": 0, "reward": 1.0}]
+    stored = {"response": response_of(*output), "turns": turns, "mode": "multi_turn"}
+    assert [one.output_text for one in model_calls(stored, with_tool_calls=with_tool_calls)] == played
 
 
 async def test_sessions_are_freed_by_close_and_when_the_server_stops() -> None:
