@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -124,6 +124,7 @@ class InProcessGym:
         self.apps: dict[str, FastAPI] = {}
         self.servers: dict[str, SimpleServer] = {}
         self.client = ServerClient({}, HttpClient(AsgiTransport(self.apps, watch)))
+        self._num_episodes = 0
 
     def add(self, name: str, server: type[SimpleServer] | Path, **settings: Any) -> SimpleServer:
         """Add a server: its class, or the folder that implements it; `settings` is its block of the configuration.
@@ -153,12 +154,47 @@ class InProcessGym:
         )
         return built
 
+    def episode(self, name: str, row: dict[str, Any]) -> EpisodeUnderTest:
+        """An episode of the environment `name`, in a session of its own."""
+        self._num_episodes += 1
+        return EpisodeUnderTest(self.client, name, row, f"episode-{self._num_episodes}")
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for server in self.servers.values():
             await server.shutdown()
+
+
+class EpisodeUnderTest:
+    """One episode of an environment with turns, call by call. What is answered with 400 or above raises `BadStatus`."""
+
+    def __init__(self, client: ServerClient, server_name: str, row: dict[str, Any], session_id: str) -> None:
+        self._client, self._server_name, self._row = client, server_name, row
+        self._headers = {"x-session-id": session_id}
+
+    async def reset(self) -> dict[str, Any]:
+        return await self._post("/reset", self._row)
+
+    async def step(self, said: str | Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """A turn of the policy: text is one message, else output items."""
+        return await self._post("/step", {**self._row, "response": _response(said)})
+
+    async def verify(self, said: str | Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        return await self._post("/verify", {**self._row, "response": _response(said)})
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = await self._client.post(self._server_name, path, body, headers=self._headers)
+        answer.raise_for_status()
+        parsed: dict[str, Any] = answer.parse()
+        return parsed
+
+
+def _response(said: str | Sequence[dict[str, Any]]) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": said}]
+    items = [{"type": "message", "role": "assistant", "content": content}] if isinstance(said, str) else list(said)
+    return {"id": "resp_test", "object": "response", "created_at": 0, "model": "test", "output": items}
 
 
 def _server_type(server_class: type[SimpleServer]) -> str:

@@ -27,17 +27,12 @@ def test_an_arm_pays_as_often_as_its_weights_say() -> None:
 
 
 async def episode(row: dict[str, Any], *turns: str, **settings: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    row = {"responses_create_params": {"input": "Pull."}, "arms": ARMS, **row}
-    headers = {"x-session-id": "a"}
+    """Steps and verify answer."""
     async with InProcessGym() as gym:
         gym.add("bandit", FOLDER, **settings)
-        await gym.client.post("bandit", "/reset", row, headers=headers)
-        steps = []
-        for text in turns:
-            item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
-            said = {**row, "response": {"id": "r", "created_at": 0, "model": "m", "output": [item]}}
-            steps.append((await gym.client.post("bandit", "/step", said, headers=headers)).parse())
-        return steps, (await gym.client.post("bandit", "/verify", said, headers=headers)).parse()
+        played = gym.episode("bandit", {"responses_create_params": {"input": "Pull."}, "arms": ARMS, **row})
+        await played.reset()
+        return [await played.step(text) for text in turns], await played.verify()
 
 
 async def test_pulls_earn_the_arms_average_as_a_share_of_the_best() -> None:

@@ -80,17 +80,11 @@ def test_random_play_keeps_the_rules() -> None:
 
 async def play(settings: dict[str, Any], *turns: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Steps and verify answer of an episode in the corridor."""
-    row = {"responses_create_params": {"input": "Push."}, "level": CORRIDOR}
-    headers = {"x-session-id": "a"}
     async with InProcessGym() as gym:
         gym.add("sokoban", FOLDER, **settings)
-        await gym.client.post("sokoban", "/reset", row, headers=headers)
-        steps = []
-        for text in turns:
-            item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
-            said = {**row, "response": {"id": "r", "created_at": 0, "model": "m", "output": [item]}}
-            steps.append((await gym.client.post("sokoban", "/step", said, headers=headers)).parse())
-        return steps, (await gym.client.post("sokoban", "/verify", said, headers=headers)).parse()
+        played = gym.episode("sokoban", {"responses_create_params": {"input": "Push."}, "level": CORRIDOR})
+        await played.reset()
+        return [await played.step(text) for text in turns], await played.verify()
 
 
 async def test_success_is_one_and_nothing_else() -> None:
@@ -101,7 +95,5 @@ async def test_success_is_one_and_nothing_else() -> None:
 
 
 async def test_ragens_scale_counts_every_move() -> None:
-    level = ["#######", "#PXO_X#", "#____O#", "#######"]
-    assert Level.parse(level)
     [step], _ = await play({"reward_scale": "ragen"}, "<answer>Right</answer>")
     assert step["reward"] == pytest.approx(-0.1 + 1.0 + 10.0)
