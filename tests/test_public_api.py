@@ -49,11 +49,26 @@ NAMES = {
         get_global_config_dict find_open_port GlobalConfigDictParserConfig
     """,
     "nemo_gym.cli": "RunHelper GlobalConfigDictParserConfig",
+    "nemo_gym.environments": """
+        Environment StepResult EnvironmentServer EnvironmentConfig ClassEnvironmentServer ClassEnvironmentConfig
+        BaseEnvironment FinalReward TurnLevelReward ProgressReward MultiTurnEnv SingleTurnEnv Rubric
+    """,
+    "nemo_gym.sandbox": "open_sandbox require_backend Sandbox SandboxLimits CommandResult BACKENDS",
     "nemo_gym.testclient": "InProcessGym",
     "nemo_gym.errors": "NemoGymError ConfigError DataError RequestError BadStatus JudgeError",
 }
 
 SIGNATURES = {
+    "nemo_gym.environments.Environment.reset": "(self)",
+    "nemo_gym.environments.Environment.step": "(self, response)",
+    "nemo_gym.environments.Environment.final_reward": "(self)",
+    "nemo_gym.environments.Environment.report": "(self)",
+    "nemo_gym.environments.Environment.close": "(self)",
+    "nemo_gym.environments.EnvironmentServer.make_environment": "(self, row)",
+    "nemo_gym.environments.BaseEnvironment.step": "(self, response, ground_truth)",
+    "nemo_gym.environments.BaseEnvironment.reset": "(self)",
+    "nemo_gym.environments.MultiTurnEnv.is_completed": "(self, messages, state, **kwargs)",
+    "nemo_gym.environments.MultiTurnEnv.env_response": "(self, messages, state, **kwargs)",
     f"{RESOURCES}.SimpleResourcesServer.seed_session": "(self, body)",
     f"{RESOURCES}.SimpleResourcesServer.verify": "(self, body)",
     f"{RESOURCES}.SimpleResourcesServer.compute_metrics": "(self, tasks)",
