@@ -38,36 +38,43 @@ def write_rows(rows: Iterable[TaskRow], path: Path) -> int:
 
 
 def run_prepare(
-    make_row: MakeRow, example: Path, argv: Sequence[str] | None = None, *, convert: ReadRows | None = None
+    make_row: MakeRow,
+    example: Path,
+    argv: Sequence[str] | None = None,
+    *,
+    convert: ReadRows | None = None,
+    options: argparse.ArgumentParser | None = None,
 ) -> str:
     """Parse `--num-rows --seed --output`, write the file, and return one line that says what was written.
 
     Without arguments the committed `data/example.jsonl` (at `example`) is written again, byte for byte. With `convert`
     there is also `--input`, a public data set's file whose rows are written in place of made ones, `--num-rows` of them
-    or all; one that cannot be used ends the program with its line number, and nothing is written.
+    or all; one that cannot be used ends the program with its line number, and nothing is written. `options` are the
+    caller's own (made with `add_help=False`), which it has read already: they are shown by `--help`.
     """
     command = f"python {'/'.join(example.parts[-4:-2])}/prepare.py"
     parser = argparse.ArgumentParser(
         description="Writes seeded task rows, one JSON object a line.",
         epilog=f"example: {command} --num-rows 100 --seed 0 --output train.jsonl",
+        parents=[options] if options is not None else [],
     )
     parser.add_argument("--num-rows", type=int, help=f"how many rows (default {EXAMPLE_ROWS}; with --input: all)")
     parser.add_argument("--seed", type=int, default=0, help="other seeds give other rows (default %(default)s)")
     parser.add_argument("--output", type=Path, default=example, help="file to write (default: data/example.jsonl)")
     if convert is not None:
         parser.add_argument("--input", type=Path, help="file of the public data set, to be converted; needs --output")
-    options = parser.parse_args(argv)
-    if options.num_rows is not None and options.num_rows < 1:
+    chosen = parser.parse_args(argv)
+    if chosen.num_rows is not None and chosen.num_rows < 1:
         parser.error("--num-rows must be at least 1")
     rows: Iterable[TaskRow]
-    if convert is not None and options.input is not None:
-        if options.output == example:
+    if convert is not None and chosen.input is not None:
+        if chosen.output == example:
             parser.error("--input needs --output: the file for the converted rows")
         try:
-            rows = list(islice(convert(options.input), options.num_rows))
+            rows = list(islice(convert(chosen.input), chosen.num_rows))
         except DataError as error:
             parser.exit(2, f"{error}\n")
     else:
-        rows = make_rows(make_row, num_rows=options.num_rows or EXAMPLE_ROWS, seed=options.seed)
-    count = write_rows(rows, options.output)
-    return f"{count} rows written to {options.output}"
+        rows = make_rows(make_row, num_rows=chosen.num_rows or EXAMPLE_ROWS, seed=chosen.seed)
+    count = write_rows(rows, chosen.output)
+    return f"{count} rows written to {chosen.output}"

@@ -127,18 +127,20 @@ class InProcessGym:
         self._num_episodes = 0
 
     def add(self, name: str, server: type[SimpleServer] | Path, **settings: Any) -> SimpleServer:
-        """Add a server: its class, or the folder that implements it; `settings` is its block of the configuration.
+        """Add a server: its class, or the folder that implements it; `settings` is its block of the configuration,
+        with the `entrypoint` of a folder that has several.
 
         Raises `ConfigError` where the settings are wrong, `LaunchError` for a route that hides behind another.
         """
-        server_class = load_server_class(server.resolve(), "app.py") if isinstance(server, Path) else server
+        entrypoint = str(settings.get("entrypoint", "app.py"))
+        server_class = load_server_class(server.resolve(), entrypoint) if isinstance(server, Path) else server
         implementation = server.name if isinstance(server, Path) else server.__name__
         spec = ServerSpec(
             name=name,
             server_type=_server_type(server_class),
             implementation=implementation,
             folder=str(server) if isinstance(server, Path) else ".",
-            entrypoint="app.py",
+            entrypoint=entrypoint,
             settings=settings,
             source="test",
             directory={},

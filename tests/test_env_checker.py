@@ -60,6 +60,30 @@ class Greeter(SimpleResourcesServer):
 if __name__ == "__main__":
     Greeter.run_webserver()
 '''
+NAMES = """
+from nemo_gym.config_types import BaseServerConfig
+from nemo_gym.serving.app import SimpleServer
+
+
+class Config(BaseServerConfig):
+    greeting: str
+
+
+class Names(SimpleServer):
+    config: Config
+
+    def setup_webserver(self):
+        app = super().setup_webserver()
+        app.post("/known")(self.known)
+        return app
+
+    async def known(self, body: dict) -> dict:
+        return {"name": f"{self.config.greeting}, {body['name']}"}
+
+
+if __name__ == "__main__":
+    Names.run_webserver()
+"""
 POLICIES = '''"""Reference policies."""
 from nemo_gym.reference_policies import function_call
 
@@ -119,6 +143,23 @@ def replace(file: str, old: str, new: str) -> Edit:
         (folder / file).write_text(text.replace(old, new))
 
     return edit
+
+
+def test_another_server_of_the_folder_answers_the_environment_under_check(environment: Path) -> None:
+    name = environment.name
+    (environment / "names.py").write_text(NAMES)
+    replace("app.py", "    reward: float = 1.0", "    reward: float = 1.0\n    names: dict[str, str]")(environment)
+    asked = 'await self.server_client.post(self.config.names["name"], "/known", {"name": body.whom})'
+    answered = '{"said": "Hello " + (await (' + asked + ').json())["name"]}'
+    replace("app.py", '{"said": "Hello " + body.whom}', answered)(environment)
+    (environment / "configs" / f"{name}.yaml").write_text(
+        f"{name}_names:\n  resources_servers:\n    {name}:\n      entrypoint: names.py\n      greeting: Hi\n"
+        f"{name}:\n  resources_servers:\n    {name}:\n      entrypoint: app.py\n"
+        f"      names: {{type: resources_servers, name: {name}_names}}\n"
+    )
+    assert check_environment(environment) == []
+    replace("names.py", "/known", "/unknown")(environment)
+    assert any("/greet answers 500" in problem for problem in check_environment(environment))
 
 
 def test_a_sound_environment_has_no_problems(environment: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nemo_gym.env_checker.episodes import EpisodeChecks
+from nemo_gym.env_checker.layout import CheckedSettings
 from nemo_gym.env_checker.server import CheckedServer
 from nemo_gym.env_checker.turns import check_turns
 from nemo_gym.reference_policies import PolicyTurn
@@ -51,7 +52,7 @@ def checked(tmp_path: Path, name: str, old: str = "", new: str = "") -> list[str
         return "stop" if turn.step else "go"
 
     async def check() -> list[str]:
-        server = CheckedServer(folder, {})
+        server = CheckedServer(folder, CheckedSettings())
         async with server.gym:
             problems = await check_turns(server, [ROW])
             policies = {"oracle": stop, "random": stop, "malformed": stop}
@@ -94,7 +95,7 @@ def test_steps_after_the_end_and_before_the_reset_must_be_refused(tmp_path: Path
     (folder / "app.py").write_text(source.replace("SEEN = []", imports + "SEEN = []"))
 
     async def check() -> list[str]:
-        server = CheckedServer(folder, {})
+        server = CheckedServer(folder, CheckedSettings())
         async with server.gym:
             return await check_turns(server, [ROW])
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nemo_gym.datasets.public_file import numbered_rows
 from nemo_gym.errors import DataError
 from nemo_gym.parsers.numbers import parse_number
-from nemo_gym.rollouts.rows import Line, parse_object, read_lines
 
 MARK = "####"
 
@@ -37,7 +36,7 @@ def read_problems(path: Path) -> Iterator[MathProblem]:
     `{"prompt", "reward_spec": {"ground_truth"}, "extra_info"}` (verl calls it `reward_model`).
     Raises `DataError` with the line (of a parquet file the row, from 1) for the first that is neither.
     """
-    for number, row in _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path):
+    for number, row in numbered_rows(path):
         try:
             yield _problem(row)
         except ValueError as error:
@@ -92,23 +91,3 @@ def _number(text: str, place: str) -> str:
     if parse_number(text) is None:
         raise ValueError(f"`{place}`: {text.strip()[:40]!r} is no number")
     return text.strip().replace(",", "").replace("$", "")
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    return ((line.number, parse_object(path, line)) for line in read_lines(path))
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        from pyarrow.parquet import ParquetFile  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        message = "a parquet file needs the package pyarrow: `pip install pyarrow`, or convert it to JSON Lines"
-        raise DataError(str(path), None, message) from None
-    try:
-        batches = ParquetFile(path).iter_batches()
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise DataError(str(path), None, f"cannot be read: {error}") from error
-    rows = (row for batch in batches for row in batch.to_pylist())
-    # Through JSON, so that what JSON cannot hold is found here and not when the row is written.
-    for number, row in enumerate(rows, start=1):
-        yield number, parse_object(path, Line(number, json.dumps(row, default=str).encode()))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nemo_gym.schemas.episode import BaseRunRequest
 from nemo_gym.schemas.validation import explain
 
 WARNING = "warning: "
+APP = "app.py"
 MOST_APP_LINES = 150
 EXAMPLE_ROWS = 5
 PREPARE_TIMEOUT_S = 120.0
@@ -63,22 +65,37 @@ def read_example_rows(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     return rows, problems
 
 
-def server_settings(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """The server's block in `configs/<name>.yaml`. Keys that wait for a value of the user's are left out."""
+@dataclass(frozen=True)
+class CheckedSettings:
+    """What `configs/<name>.yaml` says of the folder's servers. Keys that wait for a value of the user's are left out."""
+
+    own: dict[str, Any] = field(default_factory=dict)
+    """The block of `app.py`."""
+    beside: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The blocks of the folder's other servers, such as a retriever, by instance name: `app.py` may call these."""
+
+
+def server_settings(folder: Path) -> tuple[CheckedSettings, list[str]]:
+    """The settings of the folder's servers, and what is wrong with them."""
     file = f"configs/{folder.name}.yaml"
     if not (folder / file).is_file():
-        return {}, []
+        return CheckedSettings(), []
     values, problems = read_yaml(folder / file, file)
     if problems:
-        return {}, [str(problem) for problem in problems]
+        return CheckedSettings(), [str(problem) for problem in problems]
     component = Component.at(folder)
     implementation = component.implementation if component else folder.name
-    for instance in values.values():
+    found: dict[str, dict[str, Any]] = {}
+    for name, instance in values.items():
         servers = instance.get("resources_servers") if isinstance(instance, dict) else None
         block = servers.get(implementation) if isinstance(servers, dict) else None
         if isinstance(block, dict):
-            return {key: value for key, value in block.items() if not _waits_for_user(value)}, []
-    return {}, [f"{file}: no instance with `resources_servers: {implementation}:`"]
+            found[name] = {key: value for key, value in block.items() if not _waits_for_user(value)}
+    own = next((name for name, block in found.items() if block.get("entrypoint", APP) == APP), None)
+    if own is None:
+        return CheckedSettings(), [f"{file}: no instance with `resources_servers: {implementation}:` runs `{APP}`"]
+    beside = {name: block for name, block in found.items() if block.get("entrypoint", APP) != APP}
+    return CheckedSettings(found[own], beside), []
 
 
 def check_prepare(folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nemo_gym.agent_loop.routes import Routes
+from nemo_gym.env_checker.layout import CheckedSettings
 from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.testclient import InProcessGym
 
@@ -29,13 +30,18 @@ class ServerErrors:
 
 
 class CheckedServer:
-    """One resources server in this process. Raises what `InProcessGym.add` raises."""
+    """One resources server in this process, with those that its configuration starts from the same folder.
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    Raises what `InProcessGym.add` raises.
+    """
+
+    def __init__(self, folder: Path, settings: CheckedSettings) -> None:
         self.name = folder.name
         self.log = ServerErrors()
         self.gym = InProcessGym(watch=self.log.note)
-        self.server = self.gym.add(self.name, folder, **settings)
+        for name, block in settings.beside.items():
+            self.gym.add(name, folder, **block)
+        self.server = self.gym.add(self.name, folder, **settings.own)
         self._routes = Routes(self.gym.client)
 
     async def offers(self, path: str) -> bool:

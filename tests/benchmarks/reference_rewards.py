@@ -18,10 +18,10 @@ from nemo_gym.agent_loop.budget import Budget
 from nemo_gym.agent_loop.environment import RemoteEnvironment
 from nemo_gym.agent_loop.loop import Episode, run_rollout
 from nemo_gym.env_checker.episodes import ReferenceModel
-from nemo_gym.env_checker.layout import server_settings
+from nemo_gym.env_checker.layout import CheckedSettings, server_settings
+from nemo_gym.env_checker.server import CheckedServer
 from nemo_gym.reference_policies import Policy, PolicyPlayer, load_policies
 from nemo_gym.serving.http import NO_RETRY
-from nemo_gym.testclient import InProcessGym
 from tests.benchmarks.table import machine, markdown_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,13 +39,12 @@ def prepared_rows(folder: Path, num_rows: int, seed: int) -> list[dict[str, Any]
 
 
 async def mean_reward(
-    folder: Path, settings: dict[str, Any], policies: dict[str, Policy], name: str, rows: list[dict[str, Any]]
+    folder: Path, settings: CheckedSettings, policies: dict[str, Policy], name: str, rows: list[dict[str, Any]]
 ) -> float:
     """The policy's mean over one episode of each row. Raises `RuntimeError` for an episode that fails."""
     player = PolicyPlayer(policies, name, rows)
     rewards = []
-    async with InProcessGym() as gym:
-        gym.add(folder.name, folder, **settings)
+    async with CheckedServer(folder, settings).gym as gym:
 
         async def play(index: int, row: dict[str, Any]) -> float:
             environment = RemoteEnvironment(
