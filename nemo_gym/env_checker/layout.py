@@ -67,7 +67,7 @@ def read_example_rows(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
 
 @dataclass(frozen=True)
 class CheckedSettings:
-    """What `configs/<name>.yaml` says of the folder's servers. Keys that wait for a value of the user's are left out."""
+    """What `configs/<name>.yaml` says of the folder's servers. Keys that wait for a value are left out."""
 
     own: dict[str, Any] = field(default_factory=dict)
     """The block of `app.py`."""
