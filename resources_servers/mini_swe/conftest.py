@@ -1,0 +1,3 @@
+"""The repositories hold tests of their own, which are data here."""
+
+collect_ignore = ["repositories"]
