@@ -43,12 +43,16 @@ class SupportEpisode(Environment):
 
     def __init__(self, case: Case, shop: Shop, user: User, opening: str) -> None:
         self.case, self.shop, self.user = case, shop, user
-        self.said: list[str] = []
+        self.turns = 0
+        self.informed: list[str] = []
+        """What the policy said with knowledge of the shop: before it has looked anything up or done anything, it can
+        only guess."""
         self.violations: list[str] = []
         self._change_expected = shop.state() != case.expected.state()
         self._users_words = opening
         self._confirmed: set[str] = set()
         self._looked_up: set[str] = set()
+        self._knows = False
         self._called_by_route = False
         self._user_usage: dict[str, int] = {}
 
@@ -65,8 +69,10 @@ class SupportEpisode(Environment):
             return StepResult(tool_outputs=outputs, reward=self._earned())
         said = heard_by_user(response)
         self._note_disclosure(said)
-        self.said.append(said)
-        if len(self.said) >= self.case.max_turns:
+        self.turns += 1
+        if self._knows:
+            self.informed.append(said)
+        if self.turns >= self.case.max_turns:
             return StepResult(reward=self._earned(), truncated=True)
         reply = await self.user.reply(said)
         self._users_words = reply.text or ""
@@ -92,7 +98,7 @@ class SupportEpisode(Environment):
         return Outcome(
             state_correct=self.shop.state() == self.case.expected.state(),
             change_expected=self._change_expected,
-            information=share_told(self.case.information, self.said),
+            information=share_told(self.case.information, self.informed),
             violations=tuple(dict.fromkeys(self.violations)),
         )
 
@@ -120,6 +126,7 @@ class SupportEpisode(Environment):
 
     def _note_call(self, name: str, order_id: str, output: Output) -> None:
         order = self.shop.order(order_id)
+        self._knows = self._knows or name != "check_identity"
         if name == "check_identity" and output["confirmed"]:
             self._confirmed.add(order.order_id)
         if name == "look_up_order":

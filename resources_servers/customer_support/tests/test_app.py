@@ -168,6 +168,13 @@ async def test_a_refund_after_the_window_breaks_the_rule_and_leaves_the_wrong_st
     assert verified["reward"] == 0.0
 
 
+async def test_a_day_that_was_only_guessed_is_no_information() -> None:
+    async with session("order_status") as one:
+        order = next(order for order in one.row["shop"]["orders"] if order["order_id"] == one.order_id)
+        await one.say(f"It comes on {order['expected_on']}, or on another day.")
+        assert (await one.verify())["reward"] == 0.0
+
+
 async def test_telling_a_stranger_about_the_order_is_a_disclosure() -> None:
     async with session("wrong_identity") as one:
         told = await one.post("/look_up_order", {"order_id": one.order_id})

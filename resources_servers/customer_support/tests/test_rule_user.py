@@ -32,6 +32,13 @@ def user(*insists: str, facts: dict[str, str] | None = None) -> RuleUser:
         ("I\u2019ll refund $42.50 now.", YES),
         ("Is that correct?", YES),
         ("One moment.", "I will wait."),
+        (
+            "Could you please provide:\n\n1. Your **order number**\n2. Your email address",
+            f"{NUMBER} {EMAIL}",
+        ),
+        ("Just to confirm, a refund for order #W10000. Is that correct? Please reply yes.", YES),
+        ("Please confirm that I should send it to:\n1 Mill Lane\nEly as the new address.", YES),
+        ("It came on 2026-05-04, within the 30 days. Let me check the price.", "I will wait."),
         ("Hello!", "As I wrote: I want a refund."),
         ("", "As I wrote: I want a refund."),
     ],
@@ -46,6 +53,9 @@ def test_the_customer_understands_questions_and_proposals(said: str, answer: str
     [
         "You get $42.50 back, reference R-0A1B2C3D. Is there anything else I can help you with?",
         "I am sorry, this cannot be refunded.",
+        "Done, see R-0A1B2C3D. Please check your email for a confirmation.",
+        "Your order came on 2026-04-01; the last day was 2026-05-01. Let me know if you need anything else.",
+        "It should be with you by 2026-05-04. Can I help you with anything else?",
         "It is expected on 2026-05-04.",
     ],
 )
