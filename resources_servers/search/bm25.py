@@ -122,8 +122,8 @@ class Bm25Index:
     def _add_to_all(self, scores: dict[int, float], term: int, count: int) -> None:
         start, end = self._starts[term], self._starts[term + 1]
         postings = zip(self._documents[start:end], self._weights[start:end], strict=True)
-        if not scores:
-            scores.update((number, count * weight) for number, weight in postings)
+        if not scores and count == 1:
+            scores.update(postings)
             return
         get = scores.get
         for number, weight in postings:

@@ -104,7 +104,7 @@ def _pieces(text: str) -> list[str]:
     for word in _WORD.findall(text.lower()):
         marked = f"<{word}>"
         pieces.append(marked)
-        pieces += [marked[start : start + size] for size in _SIZES for start in range(len(marked) - size)]
+        pieces += [marked[start : start + size] for size in _SIZES for start in range(len(marked) - size + 1)]
     return pieces
 
 
