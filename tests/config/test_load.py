@@ -192,6 +192,8 @@ def test_secrets_stay_out_of_the_text_of_a_configuration(workplace):
     assert "hunter22" not in repr(workplace.load(BOTH, "+maze.resources_servers.maze.password=hunter22"))
 
 
+ENDPOINTS = ["+policy_api_key=k", "+policy_model_name=m", "+user_base_url=u", "+user_api_key=k", "+user_model_name=m"]
+"""What `env.yaml` holds of the policy, beside its `policy_base_url`, and of a simulated user."""
 SHIPPED = sorted(places.INSTALL_ROOT.glob("re*_*/*/configs/*.yaml"))
 
 
@@ -200,6 +202,6 @@ def test_every_config_that_ships_needs_at_most_what_it_marks_as_to_be_set(workpl
     names = ["model.yaml"] if path.parts[-4] != "responses_api_models" else []
     names.append(path.relative_to(places.INSTALL_ROOT).as_posix())
     try:
-        workplace.load(f"+config_paths=[{','.join(names)}]", "+policy_api_key=k", "+policy_model_name=m")
+        workplace.load(f"+config_paths=[{','.join(names)}]", *ENDPOINTS)
     except ConfigError as error:
         assert all(problem.message.startswith("must be set") for problem in error.problems), str(error)
