@@ -1,0 +1,93 @@
+"""The same task as skyrl-gym 0.4.0 plays it: its reading of the dialogue, its feedback, its comparison of sets."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nemo_gym.environments import StepResult
+from nemo_gym.errors import EnvironmentCodeError
+from nemo_gym.parsers.tags import all_tags, first_tag
+from nemo_gym.schemas.responses import Response
+from resources_servers.text_to_sql.engine import QueryResult
+from resources_servers.text_to_sql.environment import TextToSql
+
+LONGEST_TABLE = 9_000
+SHOWN_ROWS = 50
+_FOREIGN_TAG = re.compile(r"</?(think|sql|observation)\b", re.IGNORECASE)
+_END_OF_OBSERVATION = re.compile(r"</observation>", re.IGNORECASE)
+
+
+class StrictTextToSql(TextToSql):
+    """The whole dialogue, observations included, is read at the end; -1.0 where its form is wrong."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.dialogue: list[str] = []
+
+    async def step(self, response: Response) -> StepResult:
+        self.num_turns += 1
+        text = response.output_text
+        self.dialogue.append(text)
+        if self.num_turns >= self.max_turns or ("<solution>" in text and "</solution>" in text):
+            reward = await self._reward("".join(self.dialogue))
+            self.correct = reward == 1.0
+            return StepResult(reward=reward, terminated=True, info={"success": self.correct, "bad_format": reward < 0})
+        sql = first_tag(text, "sql")
+        if sql is None:
+            told = (
+                "Your previous action is invalid. Follow the format of outputting thinking process and sql tool, and "
+                "try again."
+            )
+        else:
+            self.num_queries += 1
+            told = feedback(await self.run(sql), sql)
+        left = f"You have {self.max_turns - self.num_turns} turns left to complete the task."
+        observation = f"\n\n<observation>{told}\n<reminder>{left}</reminder></observation>\n\n"
+        self.dialogue.append(observation)
+        return StepResult(observation, info={"success": False, "bad_format": sql is None})
+
+    async def _reward(self, dialogue: str) -> float:
+        self.solution = solution_of(dialogue)
+        if self.solution is None:
+            return -1.0
+        gold = await self.run(self.gold_sql)
+        if not gold.ok:
+            raise EnvironmentCodeError(f"the row's own query fails: {gold.error or 'it takes too long'}")
+        found = await self.run(self.solution)
+        return float(found.ok and not found.cut and frozenset(found.rows) == frozenset(gold.rows))
+
+
+def solution_of(dialogue: str) -> str | None:
+    """The solution of a dialogue in the right form: one `<solution>`, closed once, without other tags inside; a
+    `<think>` somewhere; and one right after every observation. None where the form is wrong.
+    """
+    before, opening, after = dialogue.partition("<solution>")
+    if not opening or dialogue.count("<solution>") != 1 or after.count("</solution>") != 1:
+        return None
+    solution = after.partition("</solution>")[0]
+    if _FOREIGN_TAG.search(solution) or not all_tags(dialogue, "think"):
+        return None
+    for end in _END_OF_OBSERVATION.finditer(before):
+        if not before[end.end() :][:1000].lstrip().lower().startswith("<think>"):
+            return None
+    return solution.strip()
+
+
+def feedback(result: QueryResult, sql: str) -> str:
+    """The result as pandas writes a table: without names of columns, without duplicates. Here the rows are sorted as
+    they came first, there in no order.
+    """
+    import pandas
+
+    if result.timed_out:
+        return f"SQL Timeout:\n{sql}"
+    if result.error is not None:
+        # There the file's place follows.
+        return f"Error executing SQL: {result.error}"
+    table = pandas.DataFrame(list(dict.fromkeys(result.rows)))
+    text = table.to_string(index=False)
+    if len(text) > LONGEST_TABLE:
+        shown = table.head(SHOWN_ROWS).to_string(index=False)
+        text = f"Truncated to {SHOWN_ROWS} lines since returned response too long: {shown}"
+    return text
