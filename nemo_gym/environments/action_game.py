@@ -70,12 +70,13 @@ class ActionGame(Environment):
         self.num_turns += 1
         calls = [call for call in response.function_calls if call.name == self.tool[0]]
         asked = self._called(calls) if calls else self._written(response.output_text)
-        reward = 0.0
+        reward, done = 0.0, 0
         for action in asked.names[: self.limits.max_actions - self.num_actions]:
             reward += self.act(action)
-            self.num_actions += 1
+            done += 1
             if self.ended:
                 break
+        self.num_actions += done
         if not asked.well_formed:
             self.num_bad_formats += 1
             reward -= self.limits.format_penalty
@@ -86,10 +87,9 @@ class ActionGame(Environment):
             terminated=self.ended,
             truncated=out_of_turns and not self.ended,
             tool_outputs={
-                call.call_id: "done" if index < len(asked.names) else self._complaint(asked)
-                for index, call in enumerate(calls)
+                call.call_id: "done" if index < done else self._undone(asked, index) for index, call in enumerate(calls)
             },
-            info={"success": self.success, "bad_format": not asked.well_formed, "num_actions": len(asked.names)},
+            info={"success": self.success, "bad_format": not asked.well_formed, "num_actions": done},
         )
 
     def report(self) -> dict[str, Any]:
@@ -114,6 +114,12 @@ class ActionGame(Environment):
         said = [] if asked.well_formed or by_tool else [self._complaint(asked)]
         turns, actions = self.limits.max_turns - self.num_turns, self.limits.max_actions - self.num_actions
         return "\n".join([*said, self.show(), f"Turns left: {turns}. Moves left: {actions}."])
+
+    def _undone(self, asked: Actions, index: int) -> str:
+        """What a call is told whose action was not done."""
+        if index < len(asked.names):
+            return "not done: the game was over" if self.ended else "not done: no moves are left"
+        return self._complaint(asked)
 
     def _complaint(self, asked: Actions) -> str:
         if asked.unknown is not None:

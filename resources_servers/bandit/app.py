@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -40,7 +41,7 @@ class BanditServer(EnvironmentServer):
     reverify_mode: ClassVar[ReverifyMode] = ReverifyMode.STATELESS
 
     async def make_environment(self, row: BanditRow) -> Bandit:
-        limits = GameLimits.of(self.config, self.max_turns(row, row.num_pulls))
+        limits = replace(GameLimits.of(self.config, self.max_turns(row, row.num_pulls)), max_actions=row.num_pulls)
         kind = self.config.reward_kind
         return Bandit(row.arms, num_pulls=row.num_pulls, seed=row.seed, kind=kind, limits=limits)
 

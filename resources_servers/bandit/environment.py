@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import random
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from nemo_gym.environments.action_game import ActionGame, GameLimits
+
+MOST = 1e6
+"""Largest payout, and largest weight."""
 
 
 class Arm(BaseModel):
@@ -17,18 +20,16 @@ class Arm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=40)
-    payouts: list[float] = Field(min_length=1, max_length=100)
-    weights: list[float] | None = None
+    name: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^|<>]+$", max_length=40)]
+    payouts: list[Annotated[float, Field(ge=0, le=MOST)]] = Field(min_length=1, max_length=100)
+    weights: list[Annotated[float, Field(ge=0, le=MOST)]] | None = None
     """None: all payouts are equally likely."""
 
     @model_validator(mode="after")
     def _is_a_distribution(self) -> Self:
         weights = self.weights or [1.0] * len(self.payouts)
-        if len(weights) != len(self.payouts) or min(weights) < 0 or not 0 < sum(weights) < math.inf:
-            raise ValueError("`weights` must be one for each payout, none below 0, with a sum above 0")
-        if not all(map(math.isfinite, self.payouts)):
-            raise ValueError("`payouts` must be finite")
+        if len(weights) != len(self.payouts) or sum(weights) <= 0:
+            raise ValueError("`weights` must be one for each payout, with a sum above 0")
         return self
 
     @property
@@ -69,7 +70,7 @@ class Bandit(ActionGame):
         payout = arm.pull(self.luck[action])
         self.paid.append((action, payout))
         self.ended = len(self.paid) == self.num_pulls
-        self.success = self.ended and arm.mean == self.best_mean
+        self.success = self.ended and all(self.arms[name].mean == self.best_mean for name, _ in self.paid)
         value = arm.mean / self.best_mean if self.kind is RewardKind.EXPECTED else payout
         return value / self.num_pulls
 

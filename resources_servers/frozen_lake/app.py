@@ -13,6 +13,8 @@ from resources_servers.frozen_lake.board import GOAL, START, Layout, Observation
 from resources_servers.frozen_lake.environment import FrozenLake
 
 MAX_TURNS = 10
+MAX_SIZE = 16
+"""Lines and columns of a board: each session holds the game's whole table of moves."""
 
 
 class FrozenLakeConfig(ActionGameConfig):
@@ -23,8 +25,8 @@ class FrozenLakeConfig(ActionGameConfig):
 
 
 class FrozenLakeRow(BaseRunRequest):
-    board: list[Annotated[str, StringConstraints(pattern=r"^[SFHG]+$", max_length=64)]] = Field(
-        min_length=1, max_length=64
+    board: list[Annotated[str, StringConstraints(pattern=r"^[SFHG]+$", max_length=MAX_SIZE)]] = Field(
+        min_length=1, max_length=MAX_SIZE
     )
     is_slippery: bool = False
     seed: int = Field(default=0, ge=0)

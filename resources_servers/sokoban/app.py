@@ -21,7 +21,8 @@ class SokobanConfig(ActionGameConfig):
 
 
 def _is_a_level(lines: list[str]) -> list[str]:
-    Level.parse(lines)
+    if Level.parse(lines).solved:
+        raise ValueError("all boxes stand on targets already")
     return lines
 
 

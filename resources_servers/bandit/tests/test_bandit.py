@@ -43,6 +43,11 @@ async def test_pulls_earn_the_arms_average_as_a_share_of_the_best() -> None:
     assert (verified["reward"], verified["best_arm_share"], verified["success"]) == (0.75, 0.5, False)
 
 
+async def test_many_pulls_of_the_best_arm_come_to_one() -> None:
+    steps, verified = await episode({"num_pulls": 200}, *["<answer>Phoenix</answer>"] * 200)
+    assert steps[-1]["terminated"] and verified["reward"] == pytest.approx(1.0) and verified["success"] is True
+
+
 async def test_pulls_can_earn_what_they_paid() -> None:
     [step], verified = await episode({}, "<answer>Phoenix</answer>", reward_kind="payout")
     assert step["reward"] in (40.0, 60.0) and verified["total_payout"] == step["reward"]
@@ -71,7 +76,12 @@ async def test_a_malformed_turn_costs_its_pull_and_a_penalty() -> None:
         [ARMS[0], {**ARMS[1], "name": "PHOENIX"}],
         [ARMS[0], {**ARMS[1], "weights": [1]}],
         [ARMS[0], {**ARMS[1], "weights": [0, 0]}],
-        [{"name": "A", "payouts": [-1]}, {"name": "B", "payouts": [0]}],
+        [{"name": "A", "payouts": [0]}, {"name": "B", "payouts": [0]}],
+        [ARMS[0], {"name": "B", "payouts": [-1]}],
+        [ARMS[0], {"name": "B", "payouts": [1e308, 1e308]}],
+        [ARMS[0], {"name": "B", "payouts": [1], "weights": [1e308]}],
+        [ARMS[0], {"name": " ", "payouts": [1]}],
+        [ARMS[0], {"name": "A || B", "payouts": [1]}],
         [ARMS[0], {"name": "B", "payouts": []}],
     ],
 )

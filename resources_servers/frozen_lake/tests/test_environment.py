@@ -67,7 +67,7 @@ async def test_several_moves_a_turn_end_at_the_goal_or_in_a_hole() -> None:
         assert step["observation"] == "_ _ _ _\n_ O _ O\n_ P _ O\nO _ _ G\nTurns left: 9. Moves left: 47."
         step = await player.step(moves("down", "RIGHT", "Right", "Left"))
         assert (step["reward"], step["terminated"]) == (1.0, True)
-        assert step["info"] == {"success": True, "bad_format": False, "num_actions": 4}
+        assert step["info"] == {"success": True, "bad_format": False, "num_actions": 3}
         verified = await player.verify()
         assert (verified["reward"], verified["success"], verified["num_actions"]) == (1.0, True, 6)
         fallen = gym.episode("frozen_lake", row())
@@ -119,6 +119,17 @@ async def test_moves_can_be_tool_calls_answered_by_the_step() -> None:
         assert step["observation"].startswith("_ _ _ _\nP O")
 
 
+async def test_calls_after_the_games_end_are_told_that_they_were_not_done() -> None:
+    async with InProcessGym() as gym:
+        gym.add("frozen_lake", FOLDER)
+        player = gym.episode("frozen_lake", row())
+        await player.reset()
+        step = await player.step(calls("Right", "Down", "Down"))
+        outputs = [entry["output"] for entry in step["info"]["tool_outputs"]]
+        assert outputs == ["done", "done", "not done: the game was over"]
+        assert (step["terminated"], step["info"]["num_actions"]) == (True, 2)
+
+
 async def test_what_is_shown_is_chosen_by_row_or_configuration() -> None:
     async with InProcessGym() as gym:
         gym.add("frozen_lake", FOLDER, observation="coordinates")
@@ -132,7 +143,7 @@ async def test_what_is_shown_is_chosen_by_row_or_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    "board", [[], ["SG", "F"], ["FG"], ["SF"], ["SGG"], ["SXG"], ["GS"], ["S" + "F" * 80 + "G"], "SG", None]
+    "board", [[], ["SG", "F"], ["FG"], ["SF"], ["SGG"], ["SXG"], ["GS"], ["S" + "F" * 15 + "G"], "SG", None]
 )
 async def test_a_row_without_a_board_is_refused(board: Any) -> None:
     async with InProcessGym() as gym:

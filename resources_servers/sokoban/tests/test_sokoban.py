@@ -35,6 +35,7 @@ def test_boxes_are_pushed_and_never_pulled() -> None:
     ("lines", "complaint"),
     [
         (["###", "#P#", "###"], "0 boxes"),
+        (["####", "#P√#", "####"], "already"),
         (["#####", "#PX_#", "#####"], "1 boxes and 0 targets"),
         (["#####", "#XO_#", "#####"], "0"),
         (["#####", "#PXO_", "#####"], "walls all round"),
@@ -90,7 +91,7 @@ async def play(settings: dict[str, Any], *turns: str) -> tuple[list[dict[str, An
 async def test_success_is_one_and_nothing_else() -> None:
     [first, last], verified = await play({}, "<answer>Up</answer>", "<answer>Right || Up</answer>")
     assert (first["reward"], first["observation"]) == (0.0, "######\n#PXO_#\n######\nTurns left: 9. Moves left: 49.")
-    assert (last["reward"], last["terminated"], last["info"]["num_actions"]) == (1.0, True, 2)
+    assert (last["reward"], last["terminated"], last["info"]["num_actions"]) == (1.0, True, 1)
     assert (verified["reward"], verified["success"], verified["boxes_on_target"]) == (1.0, True, 1)
 
 
