@@ -47,10 +47,10 @@ def test_a_commands_section_shows_it_at_work(name: str) -> None:
     assert any(line.startswith(name) for block in blocks for line in block.splitlines())
 
 
-def test_the_test_on_the_testing_page_passes(tmp_path: Path) -> None:
+def test_the_tests_on_the_testing_page_pass(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    (tmp_path / "test_page.py").write_text(code)
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "test_page.py").write_text("\n\n".join(blocks))
     command = [sys.executable, "-m", "pytest", "-q", str(tmp_path), "-p", "no:cacheprovider", "-c", "pyproject.toml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
