@@ -154,7 +154,18 @@ async def _reverify(client: ServerClient, row: TaskRow, stored: Result, options:
     finally:
         await asyncio.shield(asyncio.ensure_future(environment.close()))
     record = {key: stored[key] for key in RolloutRecord.model_fields if key in stored}
+    if "turns" in stored and "turn_rewards" in verified:
+        record["turns"] = with_rewards(stored["turns"], verified["turn_rewards"])
     return {**row, **verified, **own, **record, PREVIOUS_REWARD: stored["reward"]}
+
+
+def with_rewards(turns: list[dict[str, Any]], rewards: list[float]) -> list[dict[str, Any]]:
+    """The turns with the rewards that they have now, in order; as they were where there are not as many."""
+    rewarded = [turn for turn in turns if turn.get("reward") is not None]
+    if len(rewarded) != len(rewards):
+        return turns
+    new = iter(rewards)
+    return [turn if turn.get("reward") is None else {**turn, "reward": next(new)} for turn in turns]
 
 
 def _compared(collected: Collected, results: Iterator[bytes]) -> Reverified:

@@ -21,7 +21,7 @@ from nemo_gym.base_resources_server import (
 )
 from nemo_gym.cli import reverify as command
 from nemo_gym.errors import ConfigError, DataError
-from nemo_gym.rollouts.reverify import Reverified, ReverifyOptions, reverify, reverify_modes
+from nemo_gym.rollouts.reverify import Reverified, ReverifyOptions, reverify, reverify_modes, with_rewards
 from nemo_gym.rollouts.stored import StoredRollouts
 from nemo_gym.testclient import InProcessGym
 from tests.rows import response_saying, row_asking
@@ -219,3 +219,9 @@ def test_rows_that_are_no_materialized_inputs_are_refused(tmp_path: Path) -> Non
     (tmp_path / "rows.jsonl").write_bytes(orjson.dumps(row_asking("hi")) + b"\n")
     with pytest.raises(DataError, match="is no row of materialized inputs"):
         StoredRollouts(rollouts, tmp_path / "rows.jsonl")
+
+
+def test_turns_keep_their_course_and_get_the_rewards_that_they_have_now() -> None:
+    turns = [{"index": 0, "reward": None}, {"index": 1, "reward": 0.5}, {"index": 2, "reward": 1.0}]
+    assert [turn["reward"] for turn in with_rewards(turns, [0.1, 0.2])] == [None, 0.1, 0.2]
+    assert with_rewards(turns, [0.1]) == turns, "rewards of another course are not mixed in"
