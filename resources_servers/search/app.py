@@ -19,7 +19,7 @@ from resources_servers.search.environment import (
     ToolSearchEnvironment,
     TurnSearchEnvironment,
 )
-from resources_servers.search.passages import RetrieverClient
+from resources_servers.search.passages import QueryField, RetrieverClient
 from resources_servers.search.task import SearchTask
 from resources_servers.search.verifier import Metric
 
@@ -32,6 +32,9 @@ class SearchConfig(EnvironmentConfig):
     """The retriever's instance in this run."""
     retriever_url: str | None = None
     """A retriever that runs elsewhere, in its place: `http://127.0.0.1:8000/retrieve`."""
+    retriever_takes: QueryField = "query"
+    """The field of a request in which the retriever wants the query: SkyRL's server and ours `query`, Search-R1's
+    `queries`, a list."""
     retriever_timeout_s: float = Field(default=30.0, gt=0)
     """For one search, attempts and waits together. What has no answer then is a failure of the rollout."""
     retriever_max_attempts: int = Field(default=3, ge=1)
@@ -116,6 +119,7 @@ class SearchServer(EnvironmentServer):
                 self.server_client,
                 place,
                 is_url=config.retriever is None,
+                takes=config.retriever_takes,
                 topk=config.topk,
                 timeout_s=config.retriever_timeout_s,
                 max_attempts=config.retriever_max_attempts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -15,6 +15,9 @@ from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.serving.server_client import ServerClient
 
 CUT = " ..."
+
+QueryField = Literal["query", "queries"]
+"""What a retriever wants: one text, or a list of them."""
 
 
 class Retriever(Protocol):
@@ -44,9 +47,18 @@ class RetrieverClient:
     """Asks a retriever, `POST /retrieve`: the one of this run, or any server that speaks the same."""
 
     def __init__(
-        self, client: ServerClient, place: str, *, is_url: bool, topk: int, timeout_s: float, max_attempts: int
+        self,
+        client: ServerClient,
+        place: str,
+        *,
+        is_url: bool,
+        takes: QueryField,
+        topk: int,
+        timeout_s: float,
+        max_attempts: int,
     ) -> None:
         """`place`: an instance's name or, with `is_url`, the whole URL. `timeout_s` bounds all attempts together."""
+        self._takes = takes
         self._client, self._place, self._is_url = client, place, is_url
         self._topk, self._timeout_s = topk, timeout_s
         # A search changes nothing, so it may be sent again even where the first may have arrived.
@@ -54,7 +66,8 @@ class RetrieverClient:
 
     async def passages(self, query: str) -> list[str]:
         """Raises a `RequestError` where the retriever gives no answer in time, refuses, or answers something else."""
-        answer = await self._ask({"query": query, "topk": self._topk, "return_scores": True})
+        asked = {"query": query} if self._takes == "query" else {"queries": [query]}
+        answer = await self._ask({**asked, "topk": self._topk, "return_scores": True})
         answer.raise_for_status()
         try:
             [found] = _ANSWER.validate_python(answer.parse()).result

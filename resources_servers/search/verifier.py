@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nemo_gym.parsers.tags import all_tags, last_tag, sequence_problem, tagged_blocks
-from nemo_gym.scoring.text_match import contains_match, exact_match, token_f1
+from nemo_gym.scoring.text_match import contains_match, exact_match, normalize_answer, token_f1
 
 Metric = Literal["exact_match", "f1", "contains"]
 
@@ -51,7 +51,13 @@ def read_final_message(text: str) -> Move:
 
 
 def score_answer(answer: str, accepted: Sequence[str], metric: Metric) -> float:
-    """0.0 to 1.0, the best over the accepted answers; after normalising case, punctuation, articles and spaces."""
+    """0.0 to 1.0, the best over the accepted answers; after normalising case, punctuation, articles and spaces.
+
+    What normalises to nothing, such as "The", is compared as it stands: else an empty answer would be right.
+    """
+    if not normalize_answer(answer):
+        return float(bool(answer) and answer.strip().lower() in (one.strip().lower() for one in accepted))
+    accepted = [one for one in accepted if normalize_answer(one)]
     if metric == "f1":
         return token_f1(answer, accepted)
     return float((exact_match if metric == "exact_match" else contains_match)(answer, accepted))
