@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import PurePosixPath
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from nemo_gym.environments import EnvironmentConfig, EnvironmentServer
 from nemo_gym.errors import SandboxError
 from nemo_gym.sandbox import BACKENDS, SandboxLimits, require_backend
-from nemo_gym.schemas.episode import BaseRunRequest, ReverifyMode
-from resources_servers.mini_swe.environment import EpisodeRules, MiniSwe
+from nemo_gym.schemas.episode import ReverifyMode
+from resources_servers.mini_swe.environment import EpisodeRules, MiniSwe, Workplace
+from resources_servers.mini_swe.image import ImageWorkplace
 from resources_servers.mini_swe.repository import RepositoryWorkplace
+from resources_servers.mini_swe.rows import MiniSweRow
 from resources_servers.mini_swe.verdicts import Verdicts
-from resources_servers.mini_swe.verifier import HiddenTests, package_names
+from resources_servers.mini_swe.verifier import HiddenTests
 
 DEFAULT_MAX_TURNS = 30
 
@@ -53,37 +53,6 @@ class MiniSweConfig(EnvironmentConfig):
         return name
 
 
-class MiniSweRow(BaseRunRequest):
-    instance_id: str = ""
-    files: dict[str, str] = Field(min_length=1)
-    """The repository, bug included: text by path."""
-    hidden_tests: dict[str, str] = Field(min_length=1)
-    """`test_x.py` → `unittest` cases, which import the repository's packages. Never shown to the policy."""
-    FAIL_TO_PASS: list[str] = Field(min_length=1)
-    """Tests that the bug breaks: `test_x.Case.test_name`."""
-    PASS_TO_PASS: list[str] = Field(default_factory=list)
-    max_turns: int | None = Field(default=None, ge=1)
-
-    @field_validator("files", "hidden_tests")
-    @classmethod
-    def _paths_stay_inside(cls, files: dict[str, str]) -> dict[str, str]:
-        for path in files:
-            pure = PurePosixPath(path)
-            if pure.is_absolute() or ".." in pure.parts or str(pure) != path or not path.isprintable():
-                raise ValueError(f"{path!r:.100} is no plain relative path")
-        return files
-
-    @model_validator(mode="after")
-    def _tests_can_run(self) -> Self:
-        for name in [*self.FAIL_TO_PASS, *self.PASS_TO_PASS]:
-            file, _, rest = name.partition(".")
-            if f"{file}.py" not in self.hidden_tests or rest.count(".") != 1:
-                raise ValueError(f"{name:.100}: no test of hidden_tests; write `test_x.Case.test_name`")
-        if shadowing := set(package_names(self.files)) & set(sys.stdlib_module_names):
-            raise ValueError(f"{sorted(shadowing)}: the repository's packages hide modules of Python itself")
-        return self
-
-
 class MiniSweServer(EnvironmentServer):
     config: MiniSweConfig
 
@@ -102,11 +71,6 @@ class MiniSweServer(EnvironmentServer):
 
     async def make_environment(self, row: MiniSweRow) -> MiniSwe:
         config = self.config
-        tests = HiddenTests(row.hidden_tests, row.FAIL_TO_PASS, row.PASS_TO_PASS)
-        limits = SandboxLimits(
-            timeout_s=config.command_timeout_s, memory_bytes=config.memory_bytes, output_bytes=config.output_bytes
-        )
-        workplace = RepositoryWorkplace(row.files, tests, self._verdicts, backend=config.sandbox, limits=limits)
         rules = EpisodeRules(
             max_turns=self.max_turns(row, DEFAULT_MAX_TURNS),
             max_format_errors=config.max_format_errors,
@@ -116,7 +80,19 @@ class MiniSweServer(EnvironmentServer):
             score_unsubmitted=config.score_unsubmitted,
             partial_reward=config.partial_reward,
         )
-        return MiniSwe(workplace, rules, self._slots)
+        return MiniSwe(self._workplace(row), rules, self._slots)
+
+    def _workplace(self, row: MiniSweRow) -> Workplace:
+        config = self.config
+        tests = HiddenTests(row.hidden_tests, row.FAIL_TO_PASS, row.PASS_TO_PASS)
+        limits = SandboxLimits(
+            timeout_s=config.command_timeout_s, memory_bytes=config.memory_bytes, output_bytes=config.output_bytes
+        )
+        if row.image:
+            return ImageWorkplace(
+                row.image, row.repository_folder, tests, row.test_patch, row.test_command, commands=limits
+            )
+        return RepositoryWorkplace(row.files, tests, self._verdicts, backend=config.sandbox, limits=limits)
 
     def model_post_init(self, context: object) -> None:
         super().model_post_init(context)

@@ -67,8 +67,8 @@ class Repository:
         """By hidden test: what it says in its docstring, a sentence about the package."""
         found: dict[str, str] = {}
         for path, text in self.hidden_tests.items():
-            for case in ast.parse(text).body:
-                for test in case.body if isinstance(case, ast.ClassDef) else []:
+            for case in (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)):
+                for test in case.body:
                     if isinstance(test, ast.FunctionDef) and test.name.startswith("test"):
                         name = f"{path.removesuffix('.py')}.{case.name}.{test.name}"
                         found[name] = " ".join((ast.get_docstring(test) or test.name).split())

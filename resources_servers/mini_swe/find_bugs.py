@@ -13,9 +13,18 @@ import asyncio
 import itertools
 import random
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
-from resources_servers.mini_swe.catalog import REPOSITORIES, Bug, Repository, Task, read_tree, write_catalog
+from resources_servers.mini_swe.catalog import (
+    REPOSITORIES,
+    Bug,
+    Repository,
+    Task,
+    read_tree,
+    replaced_once,
+    write_catalog,
+)
 from resources_servers.mini_swe.mutations import mutations
 from resources_servers.mini_swe.verifier import HiddenTests, run_hidden_tests
 
@@ -32,6 +41,9 @@ async def catalog_of(folder: Path, backend: str) -> tuple[list[Bug], list[Task]]
     if broken := await broken_tests(repository, repository.files, backend):
         raise ValueError(f"{folder.name}: without any bug, these hidden tests fail: {broken}")
     written = [Bug(**bug) for bug in tomllib.loads((folder / "bugs.toml").read_text(encoding="utf-8"))["bug"]]
+    for bug in written:
+        if replaced_once(repository.files[bug.path], bug.correct, bug.buggy).count(bug.buggy) != 1:
+            raise ValueError(f"{folder.name}: `{bug.id}` could not be told from other lines; give more of them")
     rng = random.Random(folder.name)
     candidates = mutated(repository)
     rng.shuffle(candidates)
@@ -68,7 +80,7 @@ def mutated(repository: Repository) -> list[Bug]:
     ]
 
 
-async def tried(repository: Repository, bugs: list[tuple[str, ...]], backend: str) -> list[Task]:
+async def tried(repository: Repository, bugs: Sequence[tuple[str, ...]], backend: str) -> list[Task]:
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(names: tuple[str, ...]) -> Task:

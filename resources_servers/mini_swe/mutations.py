@@ -51,7 +51,8 @@ def _edits(source: str) -> Iterator[_Edit]:
         elif isinstance(node, ast.BinOp):
             yield from _operator(offsets, node.left, node.right, ARITHMETIC, "arithmetic")
         elif isinstance(node, ast.BoolOp) and len(node.values) == 2:
-            yield from _operator(offsets, *node.values, {"and": "or", "or": "and"}, "boolean")
+            left, right = node.values
+            yield from _operator(offsets, left, right, {"and": "or", "or": "and"}, "boolean")
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             yield _Edit("negation", offsets.start(node), offsets.start(node.operand), "")
         elif isinstance(node, ast.Constant) and type(node.value) is int and id(node) not in docstrings:

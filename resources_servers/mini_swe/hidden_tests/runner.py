@@ -60,7 +60,7 @@ class PackageProcesses:
         self._requests, theirs = socket.socketpair()
         self._parent = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-c", source],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
