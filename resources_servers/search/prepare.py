@@ -21,7 +21,8 @@ from resources_servers.search.public_questions import PublicQuestion, read_quest
 
 FOLDER = Path(__file__).resolve().parent
 EXAMPLE = FOLDER / "data" / "example.jsonl"
-CORPUS = FOLDER / "data" / "corpus.jsonl"
+CORPUS = FOLDER / "data" / "corpus" / "made_up_land.jsonl"
+"""Not in `data/` itself, whose files hold task rows."""
 NUM_PASSAGES = 400
 """Of the corpus that lies in the folder."""
 

@@ -70,7 +70,8 @@ class RetrieverServer(SimpleServer):
         def found(key: str, name: str) -> str:
             path = next((folder / name for folder in (home, INSTALL) if (folder / name).is_file()), None)
             if path is None:
-                problems.append(ConfigProblem(spec.source, f"{block}.{key}", f"there is no file {home / name}"))
+                source = spec.sources.get(key.partition(".")[0], spec.source)
+                problems.append(ConfigProblem(source, f"{block}.{key}", f"there is no file {home / name}"))
             return str(path)
 
         config = server.config

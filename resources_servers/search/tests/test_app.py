@@ -21,7 +21,7 @@ from resources_servers.search.policies import POLICIES
 from resources_servers.search.retriever import RetrieverServer
 
 DATA = Path(__file__).parents[1] / "data"
-CORPUS = DATA / "corpus.jsonl"
+CORPUS = DATA / "corpus" / "made_up_land.jsonl"
 ROWS = [json.loads(line) for line in (DATA / "example.jsonl").read_text(encoding="utf-8").splitlines()]
 TURNS, TOOLS = ROWS[0], ROWS[1]
 BY_NAME = {"retriever": {"type": "resources_servers", "name": "retriever"}}

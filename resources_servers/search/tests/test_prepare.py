@@ -10,7 +10,7 @@ from resources_servers.search.corpus import Corpus
 from resources_servers.search.knowledge import make_world
 from resources_servers.search.prepare import main, passages
 
-CORPUS = Path(__file__).parents[1] / "data" / "corpus.jsonl"
+CORPUS = Path(__file__).parents[1] / "data" / "corpus" / "made_up_land.jsonl"
 
 
 def rows_in(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from nemo_gym.testclient import InProcessGym
 from resources_servers.search.encoders import HashingEncoder
 from resources_servers.search.retriever import RetrieverServer
 
-CORPUS = Path(__file__).parents[1] / "data" / "corpus.jsonl"
+CORPUS = Path(__file__).parents[1] / "data" / "corpus" / "made_up_land.jsonl"
 PASSAGES = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
 DENSE = {"corpus": str(CORPUS), "index": "dense"}
 

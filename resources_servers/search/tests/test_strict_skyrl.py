@@ -18,7 +18,7 @@ from resources_servers.search.environment import Rules, StrictSkyrlEnvironment
 from resources_servers.search.passages import RetrieverClient
 from resources_servers.search.retriever import RetrieverServer
 
-CORPUS = Path(__file__).parents[1] / "data" / "corpus.jsonl"
+CORPUS = Path(__file__).parents[1] / "data" / "corpus" / "made_up_land.jsonl"
 PIECES = (
     *("<search>", "</search>", "<answer>", "</answer>", "<think>", "</think>", "<information>", " ", "\n", "Hm."),
     *("river", "Town", "born in", "the founder", "é 東京 \u0000", "Orm", "The Orm!", "12"),
