@@ -187,6 +187,7 @@ class Sandbox(ABC):
 async def _feed(process: asyncio.subprocess.Process, stdin: bytes) -> None:
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(stdin)
-        await process.stdin.drain()
+        if not process.stdin.is_closing():  # uvloop refuses to write to a process that has ended already
+            process.stdin.write(stdin)
+            await process.stdin.drain()
     process.stdin.close()

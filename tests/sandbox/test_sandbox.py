@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from nemo_gym.errors import SandboxError
 from nemo_gym.sandbox import SandboxLimits, open_sandbox, require_backend
@@ -52,6 +53,17 @@ async def test_a_result_tells_exit_code_streams_and_time(backend: str) -> None:
             await sandbox.run("echo \0")
         with pytest.raises(SandboxError, match="relative"):
             await sandbox.write_file("../x", "")
+
+
+def test_programs_that_end_before_they_are_fed_are_no_failure_on_the_event_loop_of_servers() -> None:
+    async def one() -> bool:
+        async with open_sandbox("subprocess_not_secure") as sandbox:
+            return all([(await sandbox.run("true", stdin=b"x" * size)).ok for size in (0, 100_000) * 4])
+
+    async def many() -> list[bool]:
+        return await asyncio.gather(*(one() for _ in range(10)))
+
+    assert all(uvloop.run(many()))
 
 
 async def test_a_backend_that_does_not_work_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
