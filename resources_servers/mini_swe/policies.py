@@ -17,11 +17,7 @@ LOOKS = (
     "wc -l */*.py",
     "pwd; env",
 )
-CHANGES = (
-    "echo 'Nothing to see here.' >> README.md",
-    "sed -i 's/README/readme/' README.md && cat README.md",
-    "printf 'def test_nothing():\\n    pass\\n' > tests/test_more.py",
-)
+CHANGES = ("printf 'def test_nothing():\\n    pass\\n' > tests/test_more.py",)
 GARBAGE = (
     "",
     "   \n",
@@ -55,8 +51,7 @@ def oracle(turn: PolicyTurn) -> str:
     """Looks around, repairs the bugs that the row tells, runs the tests, submits."""
     fixes = (turn.row or {})["fix"]
     steps = [
-        ("First I look around.", "ls -R && cat README.md"),
-        ("The file in question:", "\n".join(f"cat -n {shlex.quote(fix['path'])} | head -60" for fix in fixes)),
+        ("First I look around.", "ls -R\n" + "\n".join(f"cat -n {shlex.quote(fix['path'])}" for fix in fixes)),
         ("Now I repair it.", "python3 - <<'REPAIR'\n" + "".join(map(repair_script, fixes)) + "REPAIR"),
         ("The tests:", "python3 -m unittest 2>&1 | tail -1"),
         ("Done.", f"echo {SUBMIT_MARKER}"),
@@ -67,7 +62,7 @@ def oracle(turn: PolicyTurn) -> str:
 
 def guess(turn: PolicyTurn) -> str:
     """Looks at something or changes what repairs nothing, and submits: it never earns anything."""
-    if turn.step >= 1 or turn.rng.random() < 0.3:
+    if turn.step >= 1 or turn.rng.random() < 0.5:
         return block("That should do.", f"echo {SUBMIT_MARKER}")
     return block("Hm.", turn.rng.choice((*LOOKS, *CHANGES)))
 
