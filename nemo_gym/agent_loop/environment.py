@@ -19,6 +19,7 @@ from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.serving.server_client import ServerClient
 
 CLOSE_TIMEOUT_S = 5.0
+NOBODYS_ROUTE = "/no_server_has_a_route_of_this_name"
 _TIMED_OUT = {"tool": FailureClass.TOOL_ERROR, "verify": FailureClass.VERIFY_ERROR}
 _ITEMS = TypeAdapter(list[InputItem])
 
@@ -70,8 +71,10 @@ class RemoteEnvironment:
             raise self._refusal(answer, "seed_session", FailureClass.RESOURCES_ERROR)
 
     async def offers_turns(self) -> bool:
-        """Whether the server talks back."""
-        return await self._offers("/reset", "reset") and await self._offers("/step", "reset")
+        """Whether the server talks back. A route that takes any path, as tools may have, says nothing about these two."""
+        if not (await self._offers("/reset", "reset") and await self._offers("/step", "reset")):
+            return False
+        return not await self._offers(NOBODYS_ROUTE, "reset")
 
     async def offers_tool(self, name: str) -> bool:
         """Whether the tool has a route of its own; else, with turns, `/step` answers it."""

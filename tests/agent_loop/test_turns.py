@@ -181,6 +181,22 @@ async def test_the_kind_of_each_row_is_found_and_told(gym: InProcessGym) -> None
     assert "`use_environment` is false" in alone["mode_reason"]
 
 
+async def test_a_route_that_takes_any_path_is_no_offer_of_turns(gym: InProcessGym) -> None:
+    class CatchAll(Plain):
+        def setup_webserver(self) -> FastAPI:
+            app = super().setup_webserver()
+            app.post("/{path}")(self.any_tool)
+            return app
+
+        async def any_tool(self, path: str) -> dict[str, str]:
+            return {"called": path}
+
+    gym.add("catch_all", CatchAll)
+    model = Scripted(response_of(call("look")), response_of(message("done")))
+    result = await run_rollout(episode(gym, model, row_asking("hi", tools=("look",)), "catch_all"))
+    assert (result["mode"], result["reward"], texts(result)[1]) == ("multi_step", 1.0, '{"called":"look"}')
+
+
 @pytest.mark.parametrize(
     ("answer", "message_part"),
     [

@@ -125,12 +125,13 @@ def test_the_figures_of_rollouts_add_up(tmp_path: Path) -> None:
         processes = {"collector", "benchmark_simple_agent", "policy_model", "benchmark", "launcher"}
         assert set(cost["cpu_ms"]) == set(cost["peak_rss_mb"]) == processes
         assert cost["total_cpu_ms"] == pytest.approx(sum(cost["cpu_ms"].values()))
-        assert cost["requests"] == 3 * cost["load"]["tool_calls"] + 5
+        # Beside them the agent asks its resources server once in ten seconds which routes it has.
+        assert cost["requests"] == pytest.approx(3 * cost["load"]["tool_calls"] + 5, abs=0.1)
 
 
 def test_every_command_on_the_performance_page_exists() -> None:
     page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
     modules = re.findall(r"^python -m (\S+)", page, re.MULTILINE)
-    assert len(modules) == 3
+    assert len(modules) == 4
     for module in modules:
         assert importlib.util.find_spec(module) is not None, module

@@ -17,7 +17,7 @@ PAGES = [
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
     # They hold files and code too, or run for minutes: tests of their own.
-    if not page.name.startswith("writing-") and page.name not in ("mcp.md", "performance.md")
+    if not page.name.startswith("writing-") and page.name not in ("environments.md", "mcp.md", "performance.md")
 ]
 NOT_HERE = ("make ", "source ")
 """`make test` is what runs this; `make quickstart` is tested below by its script."""
