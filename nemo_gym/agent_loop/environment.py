@@ -71,7 +71,7 @@ class RemoteEnvironment:
             raise self._refusal(answer, "seed_session", FailureClass.RESOURCES_ERROR)
 
     async def offers_turns(self) -> bool:
-        """Whether the server talks back. A route that takes any path, as tools may have, says nothing about these two."""
+        """Whether the server talks back. A route that takes any path, as tools may have, says nothing of these two."""
         if not (await self._offers("/reset", "reset") and await self._offers("/step", "reset")):
             return False
         return not await self._offers(NOBODYS_ROUTE, "reset")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,11 +12,13 @@ from pydantic import Field, PrivateAttr, model_validator
 from nemo_gym.base_resources_server import BaseRunRequest, ReverifyMode
 from nemo_gym.environments import EnvironmentConfig, EnvironmentServer
 from nemo_gym.errors import SandboxError
-from resources_servers.text_to_sql.engine import EngineName, QueryLimits, QueryResult, run_query
+from resources_servers.text_to_sql.engine import EngineName, QueryLimits, QueryResult
 from resources_servers.text_to_sql.environment import TextToSql
 from resources_servers.text_to_sql.library import DatabaseLibrary
+from resources_servers.text_to_sql.queries import Answer, Verdict, answer, judge, strict_text
 from resources_servers.text_to_sql.strict_skyrl import StrictTextToSql
 from resources_servers.text_to_sql.task import SqlTask
+from resources_servers.text_to_sql.verifier import shown
 
 MAX_TURNS = 6
 GRACE_S = 2.0
@@ -73,21 +74,45 @@ class TextToSqlServer(EnvironmentServer):
         kind = StrictTextToSql if self.config.strict_skyrl else TextToSql
         return kind(
             row.expected_sql,
-            partial(self._query, engine, str(path)),
+            RowDatabase(self, engine, str(path)),
             max_turns=self.max_turns(row, MAX_TURNS),
             query_reward=self.config.query_reward,
         )
 
-    async def _query(self, engine: EngineName, path: str, sql: str) -> QueryResult:
-        limits = QueryLimits(timeout_s=self.config.query_timeout_s)
-        try:
-            return await self.run_cpu(run_query, engine, path, sql, limits, timeout_s=limits.timeout_s + GRACE_S)
-        except SandboxError:
-            return QueryResult(timed_out=True)
-
     async def shutdown(self) -> None:
         await super().shutdown()
         self._library.close()
+
+
+class RowDatabase:
+    """The database of one row; each call runs in a child process, which is killed where it does not end."""
+
+    def __init__(self, server: TextToSqlServer, engine: EngineName, path: str) -> None:
+        self._server, self._engine, self._path = server, engine, path
+        self._limits = QueryLimits(timeout_s=server.config.query_timeout_s)
+        self._strict = server.config.strict_skyrl
+
+    async def answer(self, sql: str) -> Answer:
+        timeout_s = self._limits.timeout_s + GRACE_S
+        try:
+            return await self._server.run_cpu(
+                answer, self._engine, self._path, sql, self._limits, self._strict, timeout_s=timeout_s
+            )
+        except SandboxError:
+            stopped = QueryResult(timed_out=True)
+            return Answer(strict_text(stopped, sql) if self._strict else shown(stopped), ok=False)
+
+    async def judge(self, sql: str, gold_sql: str) -> Verdict:
+        timeout_s = 2 * self._limits.timeout_s + GRACE_S
+        try:
+            return await self._server.run_cpu(
+                judge, self._engine, self._path, sql, gold_sql, self._limits, self._strict, timeout_s=timeout_s
+            )
+        except SandboxError:
+            # Either query may have been the one. The row's own, alone, tells which.
+            return await self._server.run_cpu(
+                judge, self._engine, self._path, "SELECT 1", gold_sql, self._limits, self._strict, timeout_s=timeout_s
+            )
 
 
 if __name__ == "__main__":

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from nemo_gym.environments import Environment, StepResult
 from nemo_gym.errors import EnvironmentCodeError
-from nemo_gym.parsers.tags import last_tag
+from nemo_gym.parsers.tags import tagged_blocks
 from nemo_gym.schemas.responses import Response
-from resources_servers.text_to_sql.engine import QueryResult
-from resources_servers.text_to_sql.verifier import is_ordered, same_results, shown
+from resources_servers.text_to_sql.queries import Answer, Verdict
 
-RunQuery = Callable[[str], Awaitable[QueryResult]]
+
+class Database(Protocol):
+    """The row's database, asked in child processes."""
+
+    async def answer(self, sql: str) -> Answer: ...
+    async def judge(self, sql: str, gold_sql: str) -> Verdict: ...
 
 
 class TextToSql(Environment):
     """Ends with a `<solution>`, or after `max_turns` turns."""
 
-    def __init__(self, gold_sql: str, run: RunQuery, *, max_turns: int, query_reward: float) -> None:
-        self.gold_sql, self.run = gold_sql, run
+    def __init__(self, gold_sql: str, database: Database, *, max_turns: int, query_reward: float) -> None:
+        self.gold_sql, self.database = gold_sql, database
         self.max_turns, self.query_reward = max_turns, query_reward
         self.num_turns = self.num_queries = 0
         self.solution: str | None = None
@@ -27,35 +30,37 @@ class TextToSql(Environment):
 
     async def step(self, response: Response) -> StepResult:
         self.num_turns += 1
-        text = response.output_text
-        self.solution = last_tag(text, "solution")
-        if self.solution is not None:
-            self.correct = await self._is_correct(self.solution)
+        said = response.output_text.rpartition("</think>")[2]
+        blocks = tagged_blocks(said, "sql", "solution")
+        over = self.num_turns >= self.max_turns
+        if not blocks:
+            told = "There is neither <sql>…</sql>, a query to try, nor <solution>…</solution>, your answer."
+            return self._continued(told, 0.0, over, {"success": False, "bad_format": True})
+        block = blocks[-1]
+        if block.tag == "solution":
+            self.solution = block.content
+            self.correct = await self.is_correct(self.solution)
             info = {"success": self.correct, "bad_format": False}
             return StepResult(reward=float(self.correct), terminated=True, info=info)
-        sql = last_tag(text, "sql")
-        over = self.num_turns >= self.max_turns
-        if sql is None:
-            observation = "There is neither <sql>…</sql>, a query to try, nor <solution>…</solution>, your answer."
-            return self._continued(observation, 0.0, over, {"success": False, "bad_format": True})
         self.num_queries += 1
-        result = await self.run(sql)
-        reward = self.query_reward / self.max_turns if result.ok else 0.0
-        info = {"success": False, "bad_format": False, "query_ok": result.ok, "rows": len(result.rows)}
-        return self._continued(shown(result), reward, over, info)
+        answer = await self.database.answer(block.content)
+        reward = self.query_reward / self.max_turns if answer.ok else 0.0
+        info = {"success": False, "bad_format": False, "query_ok": answer.ok, "rows": answer.num_rows}
+        return self._continued(answer.text, reward, over, info)
 
-    def _continued(self, observation: str, reward: float, over: bool, info: dict[str, Any]) -> StepResult:
+    def _continued(self, told: str, reward: float, over: bool, info: dict[str, Any]) -> StepResult:
         if over:
             return StepResult(reward=reward, truncated=True, info=info)
         left = self.max_turns - self.num_turns
         turns = "This is your last turn: give your <solution>." if left == 1 else f"You have {left} turns left."
-        return StepResult(f"<observation>\n{observation}\n</observation>\n{turns}", reward, info=info)
+        return StepResult(f"<observation>\n{told}\n</observation>\n{turns}", reward, info=info)
 
-    async def _is_correct(self, sql: str) -> bool:
-        gold = await self.run(self.gold_sql)
-        if not gold.ok:
-            raise EnvironmentCodeError(f"the row's own query fails: {gold.error or 'it takes too long'}")
-        return same_results(await self.run(sql), gold, ordered=is_ordered(self.gold_sql))
+    async def is_correct(self, sql: str) -> bool:
+        """Raises `EnvironmentCodeError` where the row's own query cannot tell."""
+        verdict = await self.database.judge(sql, self.gold_sql)
+        if verdict.gold_problem is not None:
+            raise EnvironmentCodeError(f"the row's own query fails: {verdict.gold_problem}")
+        return verdict.correct
 
     def report(self) -> dict[str, Any]:
         return {"success": self.correct, "solution": self.solution, "num_queries": self.num_queries}

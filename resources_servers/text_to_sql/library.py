@@ -35,7 +35,11 @@ class DatabaseLibrary:
         if key not in self._building:
             work = asyncio.to_thread(build, self._engine, path, tables(name, seed))
             self._building[key] = asyncio.ensure_future(work)
-        await asyncio.shield(self._building[key])
+        try:
+            await asyncio.shield(self._building[key])
+        except Exception:
+            self._building.pop(key, None)  # the next session tries again
+            raise
         return path
 
     def public(self, data: str, db_id: str) -> Path:

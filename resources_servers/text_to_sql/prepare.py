@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from nemo_gym.errors import DataError
 from nemo_gym.prepare import TaskRow, run_prepare
 from nemo_gym.schemas.validation import explain
-from resources_servers.text_to_sql.databases import DATABASES, schema_text
+from resources_servers.text_to_sql.databases import DATABASES, schema_text, tables
 from resources_servers.text_to_sql.questions import make_question
 from resources_servers.text_to_sql.task import SqlTask
 
@@ -32,8 +33,11 @@ Answer the question by one SQL query (SQLite). Think first, inside <think>…</t
 
 
 def make_row(rng: random.Random, index: int) -> TaskRow:
-    name, seed = rng.choice(sorted(DATABASES)), rng.randrange(NUM_DATABASES)
-    question = make_question(name, rng)
+    while True:
+        name, seed = rng.choice(sorted(DATABASES)), rng.randrange(NUM_DATABASES)
+        question = make_question(name, rng)
+        if has_rows(name, seed, question.sql):
+            break
     text = f"{RULES}\n\nThe database `{name}` number {seed}:\n{schema_text(name, seed)}\n\nQuestion: {question.text}"
     return {
         "id": f"sql-{index}",
@@ -42,6 +46,17 @@ def make_row(rng: random.Random, index: int) -> TaskRow:
         "gold_sql": question.sql,
         "level": question.level,
     }
+
+
+def has_rows(name: str, seed: int, sql: str) -> bool:
+    """Whether the query gives any: without, an empty result would be right."""
+    connection = sqlite3.connect(":memory:")
+    for table in tables(name, seed):
+        connection.execute(table.create)
+        connection.executemany(f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(table.columns))})", table.rows)
+    rows = connection.execute(sql).fetchall()
+    connection.close()
+    return bool(rows) and any(value is not None for row in rows for value in row)
 
 
 def convert(path: Path) -> Iterator[TaskRow]:

@@ -6,14 +6,10 @@ import re
 from typing import Any
 
 from nemo_gym.environments import StepResult
-from nemo_gym.errors import EnvironmentCodeError
 from nemo_gym.parsers.tags import all_tags, first_tag
 from nemo_gym.schemas.responses import Response
-from resources_servers.text_to_sql.engine import QueryResult
 from resources_servers.text_to_sql.environment import TextToSql
 
-LONGEST_TABLE = 9_000
-SHOWN_ROWS = 50
 _FOREIGN_TAG = re.compile(r"</?(think|sql|observation)\b", re.IGNORECASE)
 _END_OF_OBSERVATION = re.compile(r"</observation>", re.IGNORECASE)
 
@@ -41,7 +37,7 @@ class StrictTextToSql(TextToSql):
             )
         else:
             self.num_queries += 1
-            told = feedback(await self.run(sql), sql)
+            told = (await self.database.answer(sql)).text
         left = f"You have {self.max_turns - self.num_turns} turns left to complete the task."
         observation = f"\n\n<observation>{told}\n<reminder>{left}</reminder></observation>\n\n"
         self.dialogue.append(observation)
@@ -51,11 +47,7 @@ class StrictTextToSql(TextToSql):
         self.solution = solution_of(dialogue)
         if self.solution is None:
             return -1.0
-        gold = await self.run(self.gold_sql)
-        if not gold.ok:
-            raise EnvironmentCodeError(f"the row's own query fails: {gold.error or 'it takes too long'}")
-        found = await self.run(self.solution)
-        return float(found.ok and not found.cut and frozenset(found.rows) == frozenset(gold.rows))
+        return float(await self.is_correct(self.solution))
 
 
 def solution_of(dialogue: str) -> str | None:
@@ -72,22 +64,3 @@ def solution_of(dialogue: str) -> str | None:
         if not before[end.end() :][:1000].lstrip().lower().startswith("<think>"):
             return None
     return solution.strip()
-
-
-def feedback(result: QueryResult, sql: str) -> str:
-    """The result as pandas writes a table: without names of columns, without duplicates. Here the rows are sorted as
-    they came first, there in no order.
-    """
-    import pandas
-
-    if result.timed_out:
-        return f"SQL Timeout:\n{sql}"
-    if result.error is not None:
-        # There the file's place follows.
-        return f"Error executing SQL: {result.error}"
-    table = pandas.DataFrame(list(dict.fromkeys(result.rows)))
-    text = table.to_string(index=False)
-    if len(text) > LONGEST_TABLE:
-        shown = table.head(SHOWN_ROWS).to_string(index=False)
-        text = f"Truncated to {SHOWN_ROWS} lines since returned response too long: {shown}"
-    return text

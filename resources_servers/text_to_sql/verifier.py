@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections import Counter
 from typing import Any
 
 from resources_servers.text_to_sql.engine import QueryResult
 
-DIGITS = 9
-"""Significant digits to which numbers are compared."""
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-9, 1e-12
+"""Between two fractional numbers that count as the same."""
 MAX_SHOWN_ROWS = 50
 MAX_CELL_CHARS = 200
 MAX_SHOWN_CHARS = 4_000
@@ -17,17 +17,19 @@ MAX_SHOWN_CHARS = 4_000
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _ORDER_BY = re.compile(r"\border\s+by\b", re.IGNORECASE)
 
+Row = tuple[Any, ...]
+
 
 def same_results(found: QueryResult, gold: QueryResult, *, ordered: bool) -> bool:
     """Whether both hold the same rows, equal rows as often, in the same order if `ordered`.
 
-    Names of columns do not count, their order does. Whole numbers equal fractions of the same value; numbers are
-    compared to `DIGITS` significant digits.
+    Names of columns do not count, their order does. Whole numbers are compared exactly, fractional ones within the
+    tolerance; 1 equals 1.0.
     """
-    if not found.ok or not gold.ok or found.cut or gold.cut:
+    if not found.ok or not gold.ok or found.cut or gold.cut or len(found.rows) != len(gold.rows):
         return False
-    one, other = ([tuple(map(_comparable, row)) for row in result.rows] for result in (found, gold))
-    return one == other if ordered else Counter(one) == Counter(other)
+    one, other = (rows if ordered else sorted(rows, key=_rank) for rows in (found.rows, gold.rows))
+    return all(map(_same_row, one, other))
 
 
 def is_ordered(sql: str) -> bool:
@@ -45,7 +47,7 @@ def shown(result: QueryResult) -> str:
         return "The query took too long and was stopped."
     if result.error is not None:
         return f"Error: {result.error}"
-    lines = [" | ".join(result.columns)]
+    lines = [" | ".join(result.columns)[:MAX_SHOWN_CHARS]]
     size = len(lines[0])
     for row in result.rows[:MAX_SHOWN_ROWS]:
         line = " | ".join(map(_cell, row))
@@ -58,7 +60,7 @@ def shown(result: QueryResult) -> str:
         lines.append("(no rows)")
     if left_out or result.cut:
         lines.append(f"({'more than ' if result.cut else ''}{len(result.rows)} rows, {len(lines) - 1} shown)")
-    return "\n".join(lines)[: MAX_SHOWN_CHARS + 200]
+    return "\n".join(lines)
 
 
 def _cell(value: Any) -> str:
@@ -70,9 +72,34 @@ def _cell(value: Any) -> str:
     return text if len(text) <= MAX_CELL_CHARS else f"{text[:MAX_CELL_CHARS]}…"
 
 
-def _comparable(value: Any) -> Any:
+def _rank(row: Row) -> tuple[Any, ...]:
+    """Sorts rows, fractions last, so that rows whose fractions differ a little stand at the same place."""
+    exact = tuple((str(type(value)), value) for value in map(_whole, row) if value is not None and value == value)
+    kinds = tuple("" if value is None else str(type(_whole(value))) for value in row)
+    firm = tuple(pair for pair in exact if pair[0] != str(float))
+    return kinds, firm, tuple(value for kind, value in exact if kind == str(float))
+
+
+def _same_row(one: Row, other: Row) -> bool:
+    return len(one) == len(other) and all(map(_same_value, one, other))
+
+
+def _same_value(one: Any, other: Any) -> bool:
+    one, other = _whole(one), _whole(other)
+    if isinstance(one, float) and isinstance(other, int | float):
+        if math.isnan(one) or (isinstance(other, float) and math.isnan(other)):
+            return isinstance(other, float) and math.isnan(one) and math.isnan(other)
+        try:
+            return math.isclose(one, other, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
+        except OverflowError:
+            return False
+    if isinstance(other, float) and isinstance(one, int):
+        return _same_value(other, one)
+    return type(one) is type(other) and bool(one == other)
+
+
+def _whole(value: Any) -> Any:
+    """A number without a fraction as int; all else as it is."""
     if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, int | float):
-        return float(f"{value:.{DIGITS}g}") if abs(value) < 1e300 else value
-    return value
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -97,6 +97,25 @@ async def test_a_rows_own_query_that_fails_is_a_failure_and_no_reward() -> None:
         assert raised.value.status == 500 and b"the row's own query fails" in raised.value.body
 
 
+async def test_a_rows_own_result_that_is_too_large_is_a_failure_too() -> None:
+    huge = "SELECT a.order_id FROM order_items a, order_items b"
+    async with InProcessGym() as gym:
+        gym.add("text_to_sql", FOLDER)
+        episode = gym.episode("text_to_sql", {**SHOP, "gold_sql": huge})
+        await episode.reset()
+        with pytest.raises(BadStatus, match="too large"):
+            await episode.step(f"<solution>{huge}</solution>")
+
+
+async def test_a_solution_that_is_only_thought_of_is_none() -> None:
+    async with InProcessGym() as gym:
+        gym.add("text_to_sql", FOLDER)
+        episode = gym.episode("text_to_sql", SHOP)
+        await episode.reset()
+        thought = await episode.step("<think>Maybe <solution>SELECT 12</solution>?</think><sql>SELECT 7 AS x</sql>")
+        assert not thought["terminated"] and "\n7\n" in thought["observation"]
+
+
 def public_database(root: Path) -> None:
     folder = root / "spider" / "database" / "pets_1"
     folder.mkdir(parents=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -88,10 +88,7 @@ def test_what_is_no_plain_query_is_refused_and_changes_nothing(shop: tuple[Engin
     ],
 )
 def test_a_query_without_end_is_ended(shop: tuple[EngineName, Path], sql: str) -> None:
-    started = time.monotonic()
-    result = ask(shop, sql)
-    assert not result.ok
-    assert time.monotonic() - started < 30, "stopped long before"
+    assert not ask(shop, sql).ok
 
 
 @pytest.mark.parametrize(
@@ -103,6 +100,35 @@ def test_one_huge_value_is_refused(tmp_path: Path, sql: str) -> None:
     build(EngineName.SQLITE, path, tables("shop", 0))
     result = run_query(EngineName.SQLITE, str(path), sql, LIMITS)
     assert not result.ok or len(str(result.rows[0][0])) < 2_000_000
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT zeroblob(900000) FROM orders a, orders b",
+        "SELECT hex(zeroblob(60000)) FROM orders a, orders b, orders c",
+        "SELECT repeat('x', 2000000000)",
+    ],
+)
+def test_a_large_result_is_not_held(shop: tuple[EngineName, Path], sql: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = ask(shop, sql)
+    assert not result.ok or result.cut
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000, "kilobytes"
+
+
+def test_no_cell_tells_where_files_lie(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb", reason="the extra nemo-gym[sql] is not installed")
+    path = tmp_path / "shop.duckdb"
+    build(EngineName.DUCKDB, path, tables("shop", 0))
+    for sql in (
+        "SELECT path FROM duckdb_databases()",
+        "SELECT file FROM pragma_database_list",
+        "SELECT name, value FROM duckdb_settings()",
+        "SELECT * FROM duckdb_extensions()",
+    ):
+        text = shown(run_query(EngineName.DUCKDB, str(path), sql, QueryLimits()))
+        assert str(tmp_path) not in text and str(Path.home()) not in text
 
 
 def test_more_rows_than_allowed_are_cut_and_equal_nothing(shop: tuple[EngineName, Path]) -> None:
