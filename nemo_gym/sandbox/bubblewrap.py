@@ -81,13 +81,16 @@ class BubblewrapSandbox(Sandbox):
         # bubblewrap itself may end a moment before the first process inside, whose end is the end of all others.
         with os.fdopen(self._status, "rb") as status:
             first = status.readline()
+            # Written where the command began and came to its end; what it does itself cannot write here.
+            self._command_ended = b'"exit-code"' in status.read()
         pid = json.loads(first)["child-pid"] if first.strip() else None
         while pid is not None and _is_alive(pid):  # noqa: ASYNC110  another process, whose end nobody tells us
             await asyncio.sleep(0.001)
 
     def check_start(self, exit_code: int, stderr: bytes) -> None:
-        if exit_code == 1 and stderr.startswith(b"bwrap: "):
-            raise SandboxError(f"bubblewrap fails: {stderr.decode(errors='replace').strip()[:500]}")
+        if not self._command_ended:
+            told = stderr.decode(errors="replace").strip()[:500] or f"exit code {exit_code}"
+            raise SandboxError(f"bubblewrap fails: {told}")
 
 
 def _is_alive(pid: int) -> bool:

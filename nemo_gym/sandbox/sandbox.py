@@ -106,7 +106,8 @@ class Sandbox(ABC):
             await asyncio.shield(self._end(process, reading))
         exit_code = process.returncode
         assert exit_code is not None
-        self.check_start(exit_code, err.value())
+        if exceeded is None:
+            self.check_start(exit_code, err.value())
         # A program inside that a signal ends is told by its parent as 128 + signal.
         return CommandResult(
             exit_code=exit_code,
@@ -122,7 +123,7 @@ class Sandbox(ABC):
         return {"PATH": os.defpath}
 
     def check_start(self, exit_code: int, stderr: bytes) -> None:  # noqa: B027  backends that cannot fail so leave it
-        """Raise `SandboxError` where the backend failed before the command began."""
+        """Raise `SandboxError` where the backend failed, not the command. Not asked where a limit ended it."""
 
     async def _watch(self, pid: int) -> str:
         """The limit that all processes together broke; runs until there is one."""

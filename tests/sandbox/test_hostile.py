@@ -74,6 +74,11 @@ async def test_endless_output_is_cut_and_costs_no_memory(sandbox: Sandbox) -> No
     assert b"bytes left out" in done.stdout
 
 
+async def test_a_command_cannot_pass_for_a_failure_of_the_sandbox(sandbox: Sandbox) -> None:
+    done = await sandbox.run("echo 'bwrap: no such thing' >&2; exit 1")
+    assert (done.exit_code, done.exceeded) == (1, None)
+
+
 async def test_killing_everything_kills_only_what_is_inside(sandbox: Sandbox) -> None:
     done = await sandbox.run("sleep 60 & kill -9 -1; kill -9 1; kill -9 $PPID; echo alive")
     assert done.duration_s < 5 and survivors(sandbox) == []
