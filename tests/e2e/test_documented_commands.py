@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.documents import ROOT, bash_blocks, checkout_in, running, shell
+from tests.needed_programs import marks_for
 
 PAGES = [
     page
@@ -65,7 +66,7 @@ def commands(page: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem, marks=marks_for(page.stem)) for page in PAGES])
 def test_the_pages_commands_work_as_printed(page: Path, folder: Path) -> None:
     with ExitStack() as servers:
         if not any(command.startswith("ng_run") for command in commands(page)):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.documents import ROOT, bash_blocks, checkout_in, only, running, shell
+from tests.needed_programs import marks_for
 
 SERVERS = sorted(path.parent for path in (ROOT / "resources_servers").glob("*/app.py"))
 
@@ -18,7 +19,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("folder", SERVERS, ids=lambda folder: str(folder.name))
+@pytest.mark.parametrize("folder", [pytest.param(one, id=one.name, marks=marks_for(one.name)) for one in SERVERS])
 def test_the_readmes_commands_work_as_printed(folder: Path, tmp_path: Path) -> None:
     readme, cwd = folder / "README.md", checkout_in(tmp_path)
     commands = bash_blocks(readme)

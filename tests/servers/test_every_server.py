@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from nemo_gym.env_checker import examine_environment
+from tests.needed_programs import marks_for
 
 SERVERS = sorted(path.parent for path in (Path(__file__).parents[2] / "resources_servers").glob("*/app.py"))
 
 
-@pytest.mark.parametrize("folder", SERVERS, ids=lambda folder: str(folder.name))
+@pytest.mark.parametrize("folder", [pytest.param(one, id=one.name, marks=marks_for(one.name)) for one in SERVERS])
 def test_the_server_passes_the_environment_checker_and_its_readme_states_the_rewards(folder: Path) -> None:
     report = examine_environment(folder)
     assert report.problems == []
