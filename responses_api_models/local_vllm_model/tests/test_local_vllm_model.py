@@ -82,7 +82,7 @@ async def test_a_vllm_that_cannot_start_ends_the_start_with_its_last_lines(stage
 
 async def test_a_vllm_that_takes_too_long_ends_the_start(stage: Any) -> None:
     with pytest.raises(LaunchError, match="vllm_start_timeout_s"):
-        await stage.local(python=sys.executable, vllm_start_timeout_s=0.01)
+        await stage.local(python=sys.executable, vllm_start_timeout_s=0.01, variables={"FAKE_VLLM_LOADS_S": "600"})
 
 
 async def test_an_interpreter_that_is_none_is_named(stage: Any) -> None:

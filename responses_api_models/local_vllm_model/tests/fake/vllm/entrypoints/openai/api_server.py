@@ -1,7 +1,7 @@
 """Stands for `python -m vllm.entrypoints.openai.api_server`: answers with what it knows of itself, and dies when told.
 
 FAKE_VLLM_FAILS: end at once with that line. FAKE_VLLM_DEATHS: a file; each process that finds a line in it takes that
-line away, and dies at its first request.
+line away, and dies at its first request. FAKE_VLLM_LOADS_S: seconds until it answers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,4 +47,5 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int)
     parser.add_argument("--host")
     given, _ = parser.parse_known_args()
+    time.sleep(float(os.environ.get("FAKE_VLLM_LOADS_S", "0")))
     uvicorn.run(FakeVLLM(answer).app, host=given.host, port=given.port, log_level="warning")
