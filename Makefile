@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
 .PHONY: quickstart test test-vllm lint types bench docs clean
 
-quickstart: $(READY)  ## start servers, collect rollouts of the calendar environment, show rewards, stop everything
+quickstart: $(INSTALLED)  ## start servers, collect rollouts of the calendar environment, show rewards, stop everything
 	@PATH="$(abspath $(VENV))/bin:$$PATH" bash data/quickstart.sh
 
 test: lint types  ## what CI runs
@@ -28,11 +29,16 @@ bench: $(READY)  ## the figures of docs/performance.md
 docs: $(READY)  ## the reference of the public modules, from their docstrings, into build/reference
 	@$(PY) docs/reference.py build/reference && echo "build/reference/index.html"
 
-# Made again whenever the project's dependencies change.
-$(READY): pyproject.toml
+# Made again whenever the project's dependencies change. The first is all that running needs, the second what testing does.
+$(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@echo "Making $(VENV) (once; about half a minute)"
 	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $(INSTALLED)
+
+$(READY): $(INSTALLED)
+	@echo "Adding what tests need (once; about half a minute)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(READY)
 
