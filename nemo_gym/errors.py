@@ -144,6 +144,14 @@ class UserError(NemoGymError):
         super().__init__(f"user model `{server}`: {message}{tries}")
 
 
+class TrajectoryError(NemoGymError):
+    """A stored rollout cannot become what a trainer learns from: it is none, or contradicts itself."""
+
+
+class MissingTokensError(TrajectoryError):
+    """A rollout without the ids and log-probabilities that were sampled. Names the keys by which servers give them."""
+
+
 class RolloutError(NemoGymError):
     """A rollout failed; raised only to callers who asked for results one by one, such as trainers.
 
