@@ -25,19 +25,25 @@ UIDS = range(60_000, 64_000)
 """Where this process is root, each sandbox runs as one of these users: limits on processes are counted by user."""
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 OF_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "ssl/certs", "ca-certificates")
+GATE = 'printf . && IFS= read -r begin && exec "$@"'
+"""See `Sandbox.gated`."""
 _USERS = "root:x:0:0:root:/root:/bin/sh\nsandbox:x:{uid}:{uid}:sandbox:/work:/bin/bash\n"
 _GROUPS = "root:x:0:\nsandbox:x:{uid}:\n"
+
+
+_uids_in_use: set[int] = set()
 
 
 class BubblewrapSandbox(Sandbox):
     """See `docs/sandbox.md` for what is promised."""
 
     secure: ClassVar[bool] = True
+    gated: ClassVar[bool] = True
 
     def __init__(self, limits: SandboxLimits, read_only: Sequence[Path] = ()) -> None:
         """`read_only`: more folders of this machine that commands may read, at the same place."""
         self._is_root = os.geteuid() == 0
-        self._uid = random.choice(UIDS) if self._is_root else os.geteuid()
+        self._uid = _free_uid() if self._is_root else os.geteuid()
         self._read_only = [*interpreter_folders(), *read_only]
         super().__init__(limits, Workspace(self._uid if self._is_root else None))
 
@@ -74,8 +80,13 @@ class BubblewrapSandbox(Sandbox):
             line += ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
         else:
             line += ["--unshare-user", *(["--disable-userns"] if _has_disable_userns() else []), "--cap-drop", "ALL"]
-        line += [program("prlimit"), *_rlimits(limits), "--", *argv]
+        # Until the first process inside is there, bubblewrap's own end would not end it: hence the gate.
+        line += [program("prlimit"), *_rlimits(limits), "--", "/bin/sh", "-c", GATE, "sh", *argv]
         return line, tuple(handles)
+
+    async def close(self) -> None:
+        await super().close()
+        _uids_in_use.discard(self._uid)
 
     async def all_gone(self) -> None:
         # bubblewrap itself may end a moment before the first process inside, whose end is the end of all others.
@@ -91,6 +102,13 @@ class BubblewrapSandbox(Sandbox):
         if not self._command_ended:
             told = stderr.decode(errors="replace").strip()[:500] or f"exit code {exit_code}"
             raise SandboxError(f"bubblewrap fails: {told}")
+
+
+def _free_uid() -> int:
+    """A user that no other sandbox of this process runs as. Those of other processes may."""
+    free = [uid for uid in random.sample(UIDS, 100) if uid not in _uids_in_use] or list(UIDS)
+    _uids_in_use.add(free[0])
+    return free[0]
 
 
 def _is_alive(pid: int) -> bool:

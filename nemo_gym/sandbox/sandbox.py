@@ -8,14 +8,16 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from nemo_gym.errors import SandboxError
 from nemo_gym.sandbox.limits import CommandResult, SandboxLimits
 from nemo_gym.sandbox.output import CutOutput, drain
 from nemo_gym.sandbox.usage import folder_usage, tree_memory_bytes
 from nemo_gym.sandbox.workspace import Workspace
+
+T = TypeVar("T")
 
 WATCH_EVERY_S = 0.1
 WATCH_FILES_EVERY = 5
@@ -31,6 +33,9 @@ class Sandbox(ABC):
 
     secure: ClassVar[bool]
     """Whether it keeps hostile code away from this machine."""
+    gated: ClassVar[bool] = False
+    """Whether what `command_line` starts writes one byte when it is ready, and begins the command when it then reads a
+    line; at the end of its input it does not begin. So nothing begins whose end this process could not see to."""
 
     def __init__(self, limits: SandboxLimits, workspace: Workspace) -> None:
         self.limits, self.workspace = limits, workspace
@@ -65,7 +70,7 @@ class Sandbox(ABC):
         async with self._running:
             if self._closed:
                 raise SandboxError("this sandbox is closed")
-            seconds = min(timeout_s or self.limits.timeout_s, self.limits.timeout_s)
+            seconds = self.limits.timeout_s if timeout_s is None else min(timeout_s, self.limits.timeout_s)
             return await self._run(argv, seconds, stdin, env or {}, merge_stderr)
 
     async def _run(
@@ -74,7 +79,7 @@ class Sandbox(ABC):
         line, handles = self.command_line(argv, env)
         started = time.monotonic()
         try:
-            process = await asyncio.create_subprocess_exec(
+            spawning = asyncio.create_subprocess_exec(
                 *line,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -84,13 +89,20 @@ class Sandbox(ABC):
                 env=self.host_env(env),
                 start_new_session=True,
             )
+            process, cancelled = await _not_cancelled(spawning)
         except OSError as error:
             raise SandboxError(f"{line[0]} cannot be started: {error}") from error
         finally:
             for handle in handles:
                 os.close(handle)
         out, err = CutOutput(self.limits.output_bytes), CutOutput(self.limits.output_bytes)
-        reading = asyncio.gather(drain(process.stdout, out), drain(process.stderr, err), _feed(process, stdin))
+        begin = asyncio.Event()
+        reading = asyncio.gather(
+            self._read(process, out, begin), drain(process.stderr, err), _feed(process, stdin, begin, self.gated)
+        )
+        if cancelled:
+            await asyncio.shield(self._end(process, reading, begin))
+            raise asyncio.CancelledError
         exceeded: str | None = None
         watching = asyncio.ensure_future(self._watch(process.pid))
         try:
@@ -103,7 +115,7 @@ class Sandbox(ABC):
                 exceeded = watching.result() if watching in done else "timeout_s"
         finally:
             watching.cancel()
-            await asyncio.shield(self._end(process, reading))
+            await asyncio.shield(self._end(process, reading, begin))
         exit_code = process.returncode
         assert exit_code is not None
         if exceeded is None:
@@ -115,8 +127,17 @@ class Sandbox(ABC):
             stderr=err.value(),
             duration_s=time.monotonic() - started,
             dropped_bytes=out.dropped + err.dropped,
-            exceeded=exceeded or self._files_exceeded(),
+            exceeded=exceeded or await asyncio.to_thread(self._files_exceeded),
         )
+
+    async def _read(self, process: asyncio.subprocess.Process, out: CutOutput, begin: asyncio.Event) -> None:
+        """Let the command begin when it is ready, and read what it says."""
+        assert process.stdout is not None
+        ready = not self.gated or await process.stdout.read(1)
+        if ready:
+            begin.set()
+        await drain(process.stdout, out)
+        begin.set()  # nothing waits for what never was ready
 
     def host_env(self, env: Mapping[str, str]) -> dict[str, str]:
         """Environment of the process that is started on this machine."""
@@ -143,8 +164,16 @@ class Sandbox(ABC):
             return "max_files"
         return "disk_bytes" if used > self.limits.disk_bytes else None
 
-    async def _end(self, process: asyncio.subprocess.Process, reading: asyncio.Future[tuple[None, None, None]]) -> None:
-        """Kill what is left, and wait until it is gone and its output is read."""
+    async def _end(
+        self,
+        process: asyncio.subprocess.Process,
+        reading: asyncio.Future[tuple[None, None, None]],
+        begin: asyncio.Event,
+    ) -> None:
+        """Kill what is left, and wait until it is gone and its output is read. What did not begin yet never will."""
+        assert process.stdin is not None
+        process.stdin.close()
+        begin.set()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         try:
@@ -185,10 +214,20 @@ class Sandbox(ABC):
                 await asyncio.to_thread(self.workspace.remove)
 
 
-async def _feed(process: asyncio.subprocess.Process, stdin: bytes) -> None:
+async def _feed(process: asyncio.subprocess.Process, stdin: bytes, begin: asyncio.Event, gated: bool) -> None:
+    await begin.wait()
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         if not process.stdin.is_closing():  # uvloop refuses to write to a process that has ended already
-            process.stdin.write(stdin)
+            process.stdin.write(b"\n" + stdin if gated else stdin)
             await process.stdin.drain()
     process.stdin.close()
+
+
+async def _not_cancelled(work: Coroutine[Any, Any, T]) -> tuple[T, bool]:
+    """The result of `work`, which is not broken off, and whether that was asked for meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task), False
+    except asyncio.CancelledError:
+        return await task, True
