@@ -127,8 +127,12 @@ def test_a_maximum_length_drops_whole_turns_and_says_what_they_earned(
     drawn: tuple[list[Said], int], shape: str, max_length: int
 ) -> None:
     calls, _ = drawn
-    samples = built(calls, shape, max_length=max_length)
-    assert len(samples) == len(built(calls, shape))
+    samples, unlimited = built(calls, shape, max_length=max_length), built(calls, shape)
+    assert len(samples) == len(unlimited)
+    for sample, whole in zip(samples, unlimited, strict=True):
+        ends = np.flatnonzero(whole.turn_end).tolist()
+        fitting = [turn for turn, position in zip(whole.turns, ends, strict=True) if position < max_length]
+        assert sample.turns == tuple(fitting)
     for sample in samples:
         check(sample)
         assert len(sample.ids) <= max_length
