@@ -1,1 +1,1 @@
-"""From stored rollouts to what a trainer learns from: samples, masks, rewards, credit and advantages, on NumPy arrays."""
+"""From stored rollouts to what a trainer learns from: samples, masks, rewards, credit, advantages, on NumPy arrays."""
