@@ -29,13 +29,17 @@ def test_a_call_keeps_ids_and_log_probs_as_recorded() -> None:
     assert (trajectory.terminated, trajectory.truncated, trajectory.failed) == (True, False, False)
 
 
-def test_a_call_of_several_items_spans_them_all() -> None:
+@pytest.mark.parametrize("spoken_before", [0, 1])
+def test_a_call_of_several_items_spans_them_all(spoken_before: int) -> None:
     items, record = turn_of(FIRST)
+    before = [{"role": "user", "content": "the environment speaks first"}] * spoken_before
     output = {"type": "function_call_output", "call_id": "call_1", "output": "x"}
-    started = [{"role": "user", "content": "the environment speaks first"}, {"type": "reasoning", "summary": []}]
-    last = {**items[0], **call("look")}
-    trajectory = trajectory_of(rollout_of(([*started, last, output], record | {"output_items": 4})))
-    assert trajectory.calls[0].items == (1, 3)
+    said = [*before, {"type": "reasoning", "summary": []}, {**items[0], **call("look")}, output]
+    trajectory = trajectory_of(rollout_of((said, record | {"output_items": len(said)}), turn_of(SECOND)))
+    assert [one.items for one in trajectory.calls] == [
+        (spoken_before, spoken_before + 2),
+        (spoken_before + 3, spoken_before + 4),
+    ]
     assert trajectory.calls[0].finish_reason == "tool_calls"
 
 
