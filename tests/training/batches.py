@@ -80,3 +80,20 @@ def looped_bi_level_gae(
                 advantage = batch.rewards[row, token] + gamma * value - own + gamma * gae_lambda * advantage
             advantages[row, token], value = advantage, own
     return advantages
+
+
+def looped_turn_gae(
+    batch: Batch, gae_lambda: float, high_level_gamma: float, bootstrap: float = 0.0
+) -> np.ndarray[Any, Any]:
+    """One turn after another: what its tokens earned, against the value where it begins."""
+    advantages = np.zeros(batch.rewards.shape)
+    for row in range(len(advantages)):
+        tokens = np.flatnonzero(batch.loss_mask[row])
+        turn = np.cumsum(batch.turn_end[row, tokens]) - batch.turn_end[row, tokens]
+        value, advantage = bootstrap, 0.0
+        for k in sorted(set(turn.tolist()), reverse=True):
+            own = tokens[turn == k]
+            start, earned = batch.values[row, own[0]], batch.rewards[row, own].sum()
+            advantage = earned + high_level_gamma * value - start + high_level_gamma * gae_lambda * advantage
+            advantages[row, own], value = advantage, start
+    return advantages

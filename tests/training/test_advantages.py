@@ -17,7 +17,7 @@ from nemo_gym.training.advantages import (
     to_tokens,
     turn_gae,
 )
-from tests.training.batches import looped_bi_level_gae, looped_gae, random_batch
+from tests.training.batches import looped_bi_level_gae, looped_gae, looped_turn_gae, random_batch
 
 seeds = st.integers(0, 2**32 - 1)
 factors = st.floats(0, 1)
@@ -138,6 +138,14 @@ def test_bi_level_gae_with_gamma_and_lambda_one_is_the_turns_return_minus_the_va
         for token in np.flatnonzero(batch.loss_mask[row]):
             expected = returns[turn[token]] - batch.values[row, token]
             assert answer.advantages[row, token] == pytest.approx(expected, abs=1e-9)
+
+
+@any_speed
+@given(seed=seeds, gae_lambda=factors, high=factors, bootstrap=st.floats(-2, 2))
+def test_turn_gae_is_the_loop_over_turns(seed, gae_lambda, high, bootstrap) -> None:
+    batch = random_batch(seed)
+    answer = turn_gae(*batch.estimated, high_level_gamma=high, gae_lambda=gae_lambda, bootstrap=bootstrap)
+    assert answer.advantages == pytest.approx(looped_turn_gae(batch, gae_lambda, high, bootstrap), abs=1e-9)
 
 
 @any_speed
