@@ -157,7 +157,7 @@ print(sorted(set({heavy!r}) & set(sys.modules)))
 
 def test_what_a_server_process_imports_is_light() -> None:
     names = ["base_resources_server", "base_responses_api_model", "base_responses_api_agent", "agent_loop.loop"]
-    helpers = ["judge", "prompt", "converters", "reference_policies"]
+    helpers = ["judge", "prompt", "converters", "reference_policies", "environments", "sandbox"]
     doors = ["openai_utils", "server_utils", "global_config", "config_types", "reward_profile"]
     modules = [f"nemo_gym.{name}" for name in [*names, *helpers, *doors]]
     code = f"""
