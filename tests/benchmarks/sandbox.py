@@ -52,7 +52,7 @@ async def measured(repeats: int) -> list[tuple[str, str, str]]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
     print(machine())
     print(markdown_table(("what", "median ms", "least ms"), asyncio.run(measured(options.repeats))))
