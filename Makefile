@@ -5,6 +5,8 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
+# One test process more than cores: many tests wait for servers to start.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0)))')
 
 .PHONY: quickstart test test-vllm lint types bench docs clean
 
@@ -12,7 +14,7 @@ quickstart: $(INSTALLED)  ## start servers, collect rollouts of the calendar env
 	@PATH="$(abspath $(VENV))/bin:$$PATH" bash data/quickstart.sh
 
 test: lint types  ## what CI runs
-	@$(PY) -m pytest -q -n auto --dist worksteal
+	@$(PY) -m pytest -q -n $(WORKERS) --dist worksteal
 
 test-vllm: $(READY)  ## our model servers before a real vLLM on this machine's CPU; its environment is made once (gigabytes)
 	@export NEMO_GYM_VLLM_PYTHON="$$(PYTHON=$(abspath $(PY)) bash tests/real_vllm/make_environment.sh)" && $(PY) -m pytest -q -rA tests/real_vllm
