@@ -8,7 +8,10 @@ READY := $(VENV)/.ready
 # One test process more than cores: many tests wait for servers to start.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))(0)))')
 
-.PHONY: quickstart test test-vllm lint types bench docs clean
+# What `make test-training` installs first.
+TORCH ?= torch==2.13.0
+
+.PHONY: quickstart test test-vllm test-training lint types bench docs clean
 
 quickstart: $(INSTALLED)  ## start servers, collect rollouts of the calendar environment, show rewards, stop everything
 	@PATH="$(abspath $(VENV))/bin:$$PATH" bash data/quickstart.sh
@@ -18,6 +21,9 @@ test: lint types  ## what CI runs
 
 test-vllm: $(READY)  ## our model servers before a real vLLM on this machine's CPU; its environment is made once (gigabytes)
 	@export NEMO_GYM_VLLM_PYTHON="$$(PYTHON=$(abspath $(PY)) bash tests/real_vllm/make_environment.sh)" && $(PY) -m pytest -q -rA tests/real_vllm
+
+test-training: $(VENV)-training/.ready  ## model server, adapters and demo on torch and the trainers' own code; its environment is made once (a gigabyte on CPUs)
+	@OMP_NUM_THREADS=1 $(VENV)-training/bin/python -m pytest -q -rA -m training tests responses_api_models
 
 lint: $(READY)
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -44,5 +50,14 @@ $(READY): $(INSTALLED)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(READY)
 
+# SkyRL pins versions of what it needs beside its data shapes, which are all that is tested: hence without dependencies.
+$(VENV)-training/.ready: pyproject.toml
+	@echo "Making $(VENV)-training (once; a few minutes)"
+	@$(PYTHON) -m venv $(VENV)-training
+	@$(VENV)-training/bin/pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(VENV)-training/bin/pip install --quiet --disable-pip-version-check --editable '.[dev,demo]'
+	@$(VENV)-training/bin/pip install --quiet --disable-pip-version-check --no-deps skyrl==0.3.0
+	@touch $@
+
 clean:  ## remove the environment and everything that runs left
-	rm -rf $(VENV) .nemo_gym build results
+	rm -rf $(VENV) $(VENV)-training .nemo_gym build results
