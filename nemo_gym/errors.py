@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -121,6 +122,15 @@ class ReferencePolicyError(NemoGymError):
 
 class ConversionError(NemoGymError):
     """A body says something that the API it is to be translated into cannot say."""
+
+
+class EngineRefusedError(NemoGymError):
+    """An engine refuses a model call. Holds the answer that the caller of the model server is to get."""
+
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """`body`: JSON, `{"error": {...}}`; `headers`: those to hand on, such as `retry-after`."""
+        self.status, self.body, self.headers = status, body, dict(headers or {})
+        super().__init__(f"HTTP {status}: {body[:500].decode(errors='replace')}")
 
 
 class JudgeError(NemoGymError):

@@ -30,6 +30,7 @@ FLOORS = [
     "base_responses_api_model",
     "base_responses_api_agent",
     "converters",
+    "ledger",
     "upstream",
     "judge",
     "prompt",

@@ -1,0 +1,1 @@
+"""The token ledger: what a model sampled, call by call, from which the next prompt is built."""
