@@ -48,7 +48,7 @@ class TokenFields(BaseModel):
         prompts = [self.prompt_token_ids is not None, all(part is not None for part in short)]
         if any(part is not None for part in short) and prompts != [False, True]:
             raise ValueError(
-                "prompt_token_ids_kept and prompt_token_ids_added belong together, and stand in place of prompt_token_ids"
+                "prompt_token_ids_kept and prompt_token_ids_added belong together, in place of prompt_token_ids"
             )
         given = [any(prompts), self.generation_token_ids is not None, self.generation_log_probs is not None]
         if not any(given):
