@@ -38,6 +38,12 @@ class SimpleResponsesAPIModel(SimpleServer):
     continues_final_message: ClassVar[bool] = False
     """Whether requests with `continue_final_message: true` have the model go on writing the last assistant message."""
 
+    @property
+    def remembers_conversations(self) -> bool:
+        """Whether `previous_response_id` names an earlier answer of the same rollout, so that `input` is only what came
+        since; and whether a request with the same `Idempotency-Key` is answered as it was before."""
+        return False
+
     async def responses(self, request: Request, body: ResponseCreateParams) -> Response | HttpAnswer:
         """`POST /v1/responses`: one model call."""
         raise NotImplementedError(f"{type(self).__name__} must define responses()")
@@ -55,7 +61,10 @@ class SimpleResponsesAPIModel(SimpleServer):
         return app
 
     async def _capabilities(self) -> dict[str, bool]:
-        return {"continue_final_message": self.continues_final_message}
+        return {
+            "continue_final_message": self.continues_final_message,
+            "previous_response_id": self.remembers_conversations,
+        }
 
 
 def rollout_id_of(request: Request) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nemo_gym.errors import ConversionError
+from nemo_gym.schemas.tokens import TOKEN_KEYS
 
 Chunk = dict[str, Any]
 
@@ -71,7 +72,7 @@ class ChatChunks:
                 self._message[name] = (self._message.get(name) or "") + delta[name]
         for call in delta.get("tool_calls") or ():
             self._add_call(call)
-        for name in ("prompt_token_ids", "generation_token_ids", "generation_log_probs"):
+        for name in TOKEN_KEYS:
             if delta.get(name) is not None:
                 self._message[name] = delta[name]
         if choice.get("finish_reason") is not None:

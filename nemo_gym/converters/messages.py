@@ -24,14 +24,14 @@ from nemo_gym.schemas.responses import (
     OutputText,
     ReasoningItem,
 )
-from nemo_gym.schemas.tokens import TokenFields
+from nemo_gym.schemas.tokens import TOKEN_KEYS, TokenFields
 
 Item = EasyInputMessage | OutputMessage | FunctionCall | FunctionCallOutput | ReasoningItem | HostedToolItem
 """One item of a request's `input` or an answer's `output`."""
 
+_TOKEN_KEYS = set(TOKEN_KEYS)
 _PARAGRAPH = "\n\n"
 """Between pieces of reasoning that a chat message holds as one text."""
-_TOKEN_KEYS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs", "routed_experts")
 
 
 def to_chat_messages(
@@ -197,12 +197,7 @@ def assistant_items(message: ChatMessage, dialect: ChatDialect, stem: str | None
 
 
 def _tokens(source: TokenFields) -> dict[str, Any]:
-    """The token fields that are set: none of them, or the triplet and what belongs to it."""
+    """The token fields that are set: none of them, or all that belong together."""
     if source.generation_token_ids is None:
         return {}
-    tokens = {
-        "prompt_token_ids": source.prompt_token_ids,
-        "generation_token_ids": source.generation_token_ids,
-        "generation_log_probs": source.generation_log_probs,
-    }
-    return tokens if source.routed_experts is None else {**tokens, "routed_experts": source.routed_experts}
+    return source.model_dump(include=_TOKEN_KEYS, exclude_none=True)

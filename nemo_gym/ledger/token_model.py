@@ -1,0 +1,69 @@
+"""What model servers with an engine that takes and gives token ids subclass."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from fastapi import FastAPI
+from pydantic import Field, PrivateAttr
+from starlette.requests import Request
+from starlette.responses import Response as HttpAnswer
+
+from nemo_gym.base_responses_api_model import BaseResponsesAPIModelConfig, SimpleResponsesAPIModel
+from nemo_gym.ledger.engine import TokenEngine
+from nemo_gym.ledger.ledger import Ledger
+from nemo_gym.ledger.prompts import IdsSampler
+from nemo_gym.ledger.recorder import Recorder
+from nemo_gym.ledger.routes import LedgerRoutes
+from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
+from nemo_gym.schemas.responses import Response, ResponseCreateParams
+
+
+class LedgerConfig(BaseResponsesAPIModelConfig):
+    """Keys of model servers that keep a ledger."""
+
+    max_ledger_ids: int = Field(default=100_000_000, ge=1)
+    """So many token ids are held for rollouts under way; then those used longest ago go. About 8 bytes each."""
+    ledger_idle_s: float = Field(default=3600.0, gt=0)
+    """A rollout without a call for so long goes too. One that went is sent again as a whole by its agent."""
+
+    def new_ledger(self) -> Ledger:
+        """An empty one, of that size."""
+        return Ledger(max_ids=self.max_ledger_ids, idle_s=self.ledger_idle_s)
+
+
+class TokenModelConfig(LedgerConfig):
+    return_token_id_information: bool = True
+    """Whether answers carry the token fields."""
+
+
+class TokenModel(SimpleResponsesAPIModel):
+    """One engine behind both APIs, every call recorded. Override `engine()`."""
+
+    config: TokenModelConfig
+
+    continues_final_message: ClassVar[bool] = True
+
+    _routes: LedgerRoutes = PrivateAttr()
+
+    def engine(self) -> TokenEngine:
+        """The engine. Called once, when the server is set up."""
+        raise NotImplementedError(f"{type(self).__name__} must define engine()")
+
+    @property
+    def remembers_conversations(self) -> bool:
+        return True
+
+    def setup_webserver(self) -> FastAPI:
+        app = super().setup_webserver()
+        config = self.config
+        recorder = Recorder(config.new_ledger(), IdsSampler(self.engine()))
+        name = config.name or type(self).__name__
+        self._routes = LedgerRoutes(recorder, model=name, gives_tokens=config.return_token_id_information)
+        return app
+
+    async def responses(self, request: Request, body: ResponseCreateParams) -> Response | HttpAnswer:
+        return await self._routes.responses(request, body)
+
+    async def chat_completions(self, request: Request, body: ChatCompletionCreateParams) -> ChatCompletion | HttpAnswer:
+        return await self._routes.chat_completions(request, body)
