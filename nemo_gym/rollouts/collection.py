@@ -44,6 +44,8 @@ class CollectionOptions:
     overwrite: bool = False
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     """At one rollout, over all resumed runs."""
+    whole_prompt_token_ids: bool = False
+    """Whether stored prompts are whole, or as short as the agent put them."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ async def collect(
             num_parallel=options.num_parallel,
             timeout_s=options.rollout_timeout_s,
             stop=stop,
+            whole_prompts=options.whole_prompt_token_ids,
         )
         await keep_results(store, results, on_progress)
         return await sum_up(client, store, stop)

@@ -32,7 +32,7 @@ class RolloutCollectionConfig(OptionsModel):
     output_jsonl_fpath: Path
     """Where results go; the other files go beside it."""
     agent_name: str | None = None
-    """Agent of the rows that name none in `agent_ref`. Not needed if only one agent runs."""
+    """Agent of rows without `agent_ref`. Not needed if only one agent runs."""
     limit: int | None = Field(default=None, ge=1)
     """Only so many rows, from the start of the file."""
     num_repeats: int = Field(default=1, ge=1)
@@ -40,11 +40,11 @@ class RolloutCollectionConfig(OptionsModel):
     num_samples_in_parallel: int = Field(default=DEFAULT_PARALLEL, ge=1)
     """Rollouts in flight at a time."""
     responses_create_params: dict[str, Any] = Field(default_factory=dict)
-    """Set over each row's own, as `{temperature: 0.5}`."""
+    """Set over each row's own: `{temperature: 0.5}`."""
     prompt_config: Path | None = None
     """YAML: the prompt of rows without `input`."""
     resume_from_cache: bool = False
-    """Continue what lies there, with the same arguments."""
+    """Continue what lies there; same arguments."""
     overwrite: bool = False
     """Throw away what lies in the output files."""
     max_failed: int = Field(default=0, ge=0)
@@ -53,8 +53,10 @@ class RolloutCollectionConfig(OptionsModel):
     """Attempts at one rollout, over all resumed runs."""
     rollout_timeout_s: float = Field(default=DEFAULT_ROLLOUT_TIMEOUT_S, gt=0)
     """Seconds that one rollout may take."""
+    whole_prompt_token_ids: bool = False
+    """Keep every prompt's ids, not only what it adds."""
     head_server: HeadServerAddress | None = None
-    """Its `.host` and `.port`, if not those of this folder."""
+    """Its `.host` and `.port`, if not this folder's."""
 
     @field_validator("responses_create_params")
     @classmethod
@@ -95,4 +97,5 @@ class RolloutCollectionConfig(OptionsModel):
             resume=self.resume_from_cache,
             overwrite=self.overwrite,
             max_attempts=self.max_attempts,
+            whole_prompt_token_ids=self.whole_prompt_token_ids,
         )

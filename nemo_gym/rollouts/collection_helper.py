@@ -36,6 +36,7 @@ class RolloutCollectionHelper:
 
         `row` is the object that was given. Each row is one rollout, also where it was sent before: it gets a new
         `_ng_rollout_id`. Its `agent_ref` names the agent, which a row may leave out where only one runs.
+        Where the model server reports tokens, each model call's `prompt_token_ids` are whole.
 
         `head_server_config` says where the run's head server is; by default that of the run in this folder.
         `num_parallel` bounds the rollouts in flight (default: see `default_num_parallel`), `semaphore` those of several

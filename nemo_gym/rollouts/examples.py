@@ -114,7 +114,12 @@ async def _results(
     agents = agents_of(client)
     sent = [_addressed(row, index, agents) | {ROLLOUT_ID: key} for index, (key, row) in enumerate(pending.items())]
     results = run_rollouts(
-        client, sent, num_parallel=options.num_parallel, timeout_s=options.timeout_s, slots=options.slots
+        client,
+        sent,
+        num_parallel=options.num_parallel,
+        timeout_s=options.timeout_s,
+        slots=options.slots,
+        whole_prompts=True,
     )
     async with aclosing(results):
         async for row, result in results:

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
-from nemo_gym.rollouts.attempt import Result, attempt_rollout
-from nemo_gym.rollouts.rows import TaskRow
+from nemo_gym.errors import TrajectoryError
+from nemo_gym.rollouts.attempt import Result, attempt_rollout, failed
+from nemo_gym.rollouts.rows import TaskRow, agent_of
+from nemo_gym.rollouts.whole_prompts import with_whole_prompt_ids
+from nemo_gym.schemas.rollout import FailureClass
 from nemo_gym.serving.server_client import ServerClient
 
 DEFAULT_PARALLEL = 64
@@ -42,16 +45,22 @@ def run_rollouts(
     timeout_s: float = DEFAULT_ROLLOUT_TIMEOUT_S,
     stop: Stop | None = None,
     slots: AbstractAsyncContextManager[object] | None = None,
+    whole_prompts: bool = False,
 ) -> AsyncGenerator[tuple[TaskRow, Result], None]:
     """Run each row on the agent that its `agent_ref` names and yield it with its result, in order of completion.
 
     A failed rollout is yielded like any other (see `Result`) and stops nothing. `timeout_s` bounds each rollout.
-    `slots`, a semaphore say, is entered around each one. The rest is as `run_each` says.
+    `slots`, a semaphore say, is entered around each one. With `whole_prompts` each model call's `prompt_token_ids` are
+    whole, however short the agent put them. The rest is as `run_each` says.
     """
 
     async def attempt(row: TaskRow) -> Result:
         async with slots or nullcontext():
-            return await attempt_rollout(client, row, timeout_s=timeout_s)
+            result = await attempt_rollout(client, row, timeout_s=timeout_s)
+        try:
+            return with_whole_prompt_ids(result) if whole_prompts else result
+        except TrajectoryError as error:
+            return failed(row, FailureClass.AGENT_ERROR, str(error), server=agent_of(row) or "")
 
     return run_each(rows, attempt, num_parallel=num_parallel, stop=stop)
 

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from nemo_gym.config_types import BaseServerConfig
@@ -216,6 +217,63 @@ async def test_a_cancelled_wait_loses_no_result(head: BaseServerConfig) -> None:
 async def test_an_unknown_way_with_failures_is_refused_at_once(head: BaseServerConfig) -> None:
     with pytest.raises((ValueError, NemoGymError), match="on_failure"):
         HELPER.run_examples([row(0)], head_server_config=head, on_failure="mask")  # type: ignore[arg-type]
+
+
+def call_items(kept: int) -> list[dict[str, Any]]:
+    """Two model calls, the second prompt in the short form; the first call has five ids."""
+    sampled = {"generation_token_ids": [4, 5], "generation_log_probs": [-0.5, -0.25]}
+    short = {"prompt_token_ids_kept": kept, "prompt_token_ids_added": [6], "policy_version": 3}
+    return [
+        {"type": "message", "content": "a", "prompt_token_ids": [1, 2, 3], **sampled},
+        {"role": "user", "content": "b"},
+        {"type": "message", "content": "c", **short, **sampled},
+    ]
+
+
+async def test_prompts_that_agents_put_short_are_whole(head: BaseServerConfig) -> None:
+    rows = [row(0, items=call_items(kept=5)), row(1, items=call_items(kept=2))]
+    finished = [await each for each in HELPER.run_examples(rows, head_server_config=head)]
+    prompts = {
+        given["_ng_task_index"]: [item.get("prompt_token_ids") for item in result["response"]["output"]]
+        for given, result in finished
+    }
+    assert prompts == {0: [[1, 2, 3], None, [1, 2, 3, 4, 5, 6]], 1: [[1, 2, 3], None, [1, 2, 6]]}
+    for _, result in finished:
+        last = result["response"]["output"][-1]
+        assert last.keys() & {"prompt_token_ids_kept", "prompt_token_ids_added"} == set()
+        assert (last["generation_token_ids"], last["policy_version"]) == ([4, 5], 3)
+
+
+async def test_a_prompt_that_keeps_more_than_there_was_fails_its_row_only(head: BaseServerConfig) -> None:
+    rows = [row(0, items=call_items(kept=6)), row(1)]
+    completed, failed = [], []
+    for awaitable in HELPER.run_examples(rows, head_server_config=head):
+        try:
+            completed.append((await awaitable)[0]["_ng_task_index"])
+        except RolloutError as error:
+            failed.append(error)
+    assert completed == [1]
+    [error] = failed
+    assert (error.failure_class, error.row) == ("agent_error", rows[0])
+    assert "`prompt_token_ids_kept` is 6" in str(error) and "tiny_agent" in str(error)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_files_hold_prompts_as_short_as_agents_put_them_unless_asked_otherwise(
+    head: BaseServerConfig, tmp_path: Path, whole: bool
+) -> None:
+    tasks, results = tmp_path / "tasks.jsonl", tmp_path / "out.jsonl"
+    tasks.write_bytes(orjson.dumps({"responses_create_params": {"input": "hi"}, "items": call_items(kept=5)}))
+    config = RolloutCollectionConfig(
+        input_jsonl_fpath=str(tasks),
+        output_jsonl_fpath=str(results),
+        whole_prompt_token_ids=whole,
+        head_server={"host": head.host, "port": head.port},
+    )
+    await HELPER.run_from_config(config)
+    last = orjson.loads(results.read_bytes())["response"]["output"][-1]
+    assert last.get("prompt_token_ids") == ([1, 2, 3, 4, 5, 6] if whole else None)
+    assert last.get("prompt_token_ids_kept") == (None if whole else 5)
 
 
 async def test_a_file_is_collected_as_by_the_command(head: BaseServerConfig, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """A tiny agent and head server in one process, for tests: a row says how it is to be answered.
 
-Row fields: `reward`; `delay_s` to wait first; `padding`, the length of the answer; `behaviour`, one of `fail`,
-`fail_terminal`, `fail_first`, `no_persist`, `status_<code>`, `no_reward`, `nan_reward`, `list`, `garbage`, `hang`.
+Row fields: `reward`; `delay_s` to wait first; `padding`, the length of the answer, or `items`, its output; `behaviour`,
+one of `fail`, `fail_terminal`, `fail_first`, `no_persist`, `status_<code>`, `no_reward`, `nan_reward`, `list`,
+`garbage`, `hang`.
 `POST /set` changes `broken_metrics` and `num_agents` and forgets what was seen; `GET /seen` tells what ran.
 """
 
@@ -65,7 +66,8 @@ async def answer(row: dict[str, Any]) -> Response:
         return Response(odd[behaviour], media_type="application/json")
     reward = row.get("reward", (row["_ng_task_index"] + row["_ng_rollout_index"]) % 2)
     usage = {"input_tokens": 5, "output_tokens": 2}
-    body = {"id": "r", "output": [{"type": "message", "content": "x" * row.get("padding", 10)}], "usage": usage}
+    items = row.get("items") or [{"type": "message", "content": "x" * row.get("padding", 10)}]
+    body = {"id": "r", "output": items, "usage": usage}
     # The order of keys is that of a real agent: the reward comes late.
     return JSONResponse({**row, "response": body, "reward": reward, "turns": [{"index": 0}], "usage": usage})
 
