@@ -42,11 +42,11 @@ FLOORS = [
     "env_checker",
     "rollouts",
     "rollout_collection",
-    "training",
     "datasets",
     "scaffold",
     "launch",
     "global_config",
+    "training",
     "cli",
     "entry",
 ]
@@ -58,6 +58,8 @@ HEAVY = ["ray", "torch", "pandas", "transformers", "vllm", "trl", "datasets", "w
 ARRAYS = "training"
 """The one room that computes on arrays and so may import NumPy. No server and no command needs that room, so that
 everything else works, and starts as fast, without NumPy installed."""
+TRAINERS_OWN = ("nemo_gym.training.trl", "nemo_gym.training.demo")
+"""What extends a trainer's own classes, and so is imported only where that trainer is installed, by nobody else."""
 HEAVY_FOR_SERVERS = [*HEAVY, "openai", "aiohttp", "uvicorn", "hydra", "omegaconf", "rich", "httpx", "watchfiles", "mcp"]
 
 
@@ -112,6 +114,12 @@ def test_a_module_imports_only_from_floors_above(module: str) -> None:
             assert FLOORS.index(room) < FLOORS.index(own), f"{module} imports {imported}, which stands below it"
 
 
+def test_only_a_trainers_own_room_and_its_command_import_it() -> None:
+    for module, path in CORE.items():
+        if not module.startswith((*TRAINERS_OWN, "nemo_gym.cli.train_demo")):
+            assert not [name for name in imports_of(path) if name.startswith(TRAINERS_OWN)], module
+
+
 def test_there_is_no_import_cycle() -> None:
     graph = {module: (imports_of(path) & set(CORE)) - {module} for module, path in CORE.items()}
     list(TopologicalSorter(graph).static_order())
@@ -142,7 +150,8 @@ def run_python(code: str) -> str:
 
 @pytest.mark.parametrize("arrays", [False, True], ids=["all other rooms", ARRAYS])
 def test_importing_the_core_changes_nothing_and_loads_nothing_heavy(arrays: bool) -> None:
-    modules = [module for module in sorted(CORE) if (room_of(module) == ARRAYS) is arrays]
+    importable = [module for module in sorted(CORE) if not module.startswith(TRAINERS_OWN)]
+    modules = [module for module in importable if (room_of(module) == ARRAYS) is arrays]
     heavy = [name for name in HEAVY if not (arrays and name == "numpy")]
     code = f"""
 import builtins, importlib, logging, os, sys, threading

@@ -52,7 +52,7 @@ class LedgerRoutes:
         self._recorder, self._model, self._gives_tokens, self._dialect = recorder, model, gives_tokens, dialect
 
     async def responses(self, request: Request, body: ResponseCreateParams) -> Response | HttpAnswer:
-        """`POST /v1/responses`. With `previous_response_id` both `input` and the prompt's tokens are what came since."""
+        """`POST /v1/responses`. With `previous_response_id`, `input` and the prompt's tokens are what came since."""
         conversation = body.model_copy(update={"instructions": None, "previous_response_id": None, "stream": None})
         try:
             asked = to_chat_request(conversation, self._dialect).model_dump(mode="json", exclude_none=True)
