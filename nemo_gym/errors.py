@@ -162,6 +162,10 @@ class MissingTokensError(TrajectoryError):
     """A rollout without the ids and log-probabilities that were sampled. Names the keys by which servers give them."""
 
 
+class WeightUpdateError(NemoGymError):
+    """New weights that a model server did not take: nothing is changed there. Says what is wrong with them."""
+
+
 class RolloutError(NemoGymError):
     """A rollout failed; raised only to callers who asked for results one by one, such as trainers.
 
