@@ -16,6 +16,10 @@ from nemo_gym.serving.app import SimpleServer
 
 CAPABILITIES_ROUTE = "/capabilities"
 """Where a model server tells what not every one can."""
+IDEMPOTENCY_HEADER = "idempotency-key"
+"""Equal on a request and the same one sent again."""
+PREVIOUS_NOT_FOUND = "previous_response_not_found"
+"""`error.code`, as OpenAI names it, where `previous_response_id` is not known: send the whole conversation."""
 
 __all__ = ["BaseResponsesAPIModelConfig", "Body", "SimpleResponsesAPIModel", "rollout_id_of"]
 

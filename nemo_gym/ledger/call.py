@@ -91,5 +91,6 @@ class RecordedCall:
             added = self.ids.since(self.kept)[: self.prompt_length - self.kept]
             prompt = {"prompt_token_ids_kept": self.kept, "prompt_token_ids_added": added}
         version = {} if self.policy_version is None else {"policy_version": self.policy_version}
+        experts = {} if self.generation.routed_experts is None else {"routed_experts": self.generation.routed_experts}
         tokens = {"generation_token_ids": self.generation.ids, "generation_log_probs": self.generation.log_probs}
-        return {**prompt, **tokens, **version}
+        return {**prompt, **tokens, **version, **experts}

@@ -23,6 +23,8 @@ class Generation:
     """The weights that sampled it; None where the engine cannot tell."""
     logprobs: Json | None = None
     """`logprobs` of the chat answer, where the request asked for them."""
+    routed_experts: Any = None
+    """Per-token expert choices of a mixture-of-experts model, as the engine gives them."""
 
 
 class TokenEngine(Protocol):

@@ -32,7 +32,8 @@ class RolloutLedger:
         self.calls.append(call)
         self.size += len(call.ids) - call.kept
         self._by_stem[call.stem] = call
-        self._by_digest[call.conversation.digest] = call
+        if call.answer:
+            self._by_digest[call.conversation.digest] = call
         if retry_key is not None:
             self._by_retry[retry_key] = call
             if len(self._by_retry) > _KEPT_ANSWERS:

@@ -22,8 +22,8 @@ from nemo_gym.ledger.engine import TokenEngine
 from nemo_gym.schemas.prompt_ids import common_length
 from nemo_gym.serving.middleware import error_response
 
-_STUBS = ("a", "B7", "ok.", "{x}")
-"""Texts that end differently, so that a tokenizer which joins one with what follows it does not join another."""
+_STUBS = ("a", "B7", "ok.", "{x};")
+"""Texts of differing lengths and ends, so that a tokenizer which joins one with what follows it does not join all."""
 _TEMPLATE_KEYS = ("chat_template_kwargs", "model")
 
 
@@ -44,7 +44,7 @@ class IdsSampler:
 
     async def sample(self, asked: Asked) -> Sampled:
         """Refuses a prompt that leaves no room for an answer, before the engine is asked."""
-        request = _chat_request(asked)
+        request = chat_request(asked)
         kept, added = await self._prompt(asked, request)
         prompt = [*(asked.previous.ids.until(kept) if asked.previous else ()), *added]
         request = limited(request, len(prompt), await self._engine.context_length())
@@ -88,6 +88,8 @@ class IdsSampler:
         # The template words an answer otherwise when something follows it: only what comes after can be told.
         other_before, other_after = await self._stubbed(other, answer, since, request)
         closing, following = _common_end(before, other_before), _common_end(after, other_after)
+        if len(following) == len(after):
+            return None  # the stub was left out of it
         calls = closing[: len(closing) - len(ending.ids)]
         return following[len(calls) :] if following[: len(calls)] == calls else None
 
@@ -142,7 +144,8 @@ def context_overflow(prompt_length: int, context_length: int) -> EngineRefusedEr
     return EngineRefusedError(refused.status_code, bytes(refused.body))
 
 
-def _chat_request(asked: Asked) -> Json:
+def chat_request(asked: Asked) -> Json:
+    """The call as a chat request with its whole conversation; no message has token fields."""
     incoming = asked.incoming
     instructions = incoming.settings.get("instructions")
     system = [{"role": "system", "content": instructions}] if instructions is not None else []

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 
+from nemo_gym.base_responses_api_model import PREVIOUS_NOT_FOUND
 from nemo_gym.errors import EngineRefusedError
 from nemo_gym.ledger.call import Asked, Incoming, RecordedCall, Sampled, Sampler
 from nemo_gym.ledger.conversation import Conversation, said
@@ -14,9 +15,6 @@ from nemo_gym.ledger.growing import Growing
 from nemo_gym.ledger.ledger import Ledger, RolloutLedger
 from nemo_gym.schemas.prompt_ids import common_length, whole_prompt
 from nemo_gym.serving.middleware import error_response
-
-PREVIOUS_NOT_FOUND = "previous_response_not_found"
-"""`error.code` where a conversation is no longer known, as OpenAI names it: to be sent as a whole."""
 
 
 class Recorder:

@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response as HttpAnswer
 from starlette.responses import StreamingResponse
 
-from nemo_gym.base_responses_api_model import rollout_id_of
+from nemo_gym.base_responses_api_model import IDEMPOTENCY_HEADER, rollout_id_of
 from nemo_gym.converters import OPENAI_DIALECT, ChatDialect, ResponsesStream, to_chat_request, to_response
 from nemo_gym.errors import ConversionError, EngineRefusedError
 from nemo_gym.ledger.call import Incoming, RecordedCall
@@ -28,18 +27,7 @@ from nemo_gym.serving.sse import DONE, MEDIA_TYPE, sse
 
 Json = dict[str, Any]
 
-IDEMPOTENCY_HEADER = "idempotency-key"
-"""Equal on a request and the same one sent again; where it is missing, the body tells."""
-POLICY_VERSION_ROUTE = "/policy_version"
 _SETTINGS = ("tools", "chat_template_kwargs", "reasoning_effort")
-
-
-class PolicyVersion(BaseModel):
-    """Which weights the engine has, as the trainer numbers them."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    policy_version: int | str | None
 
 
 class LedgerRoutes:
@@ -81,19 +69,6 @@ class LedgerRoutes:
         if isinstance(completion, HttpAnswer) or not body.stream:
             return completion
         return _streamed([sse(_chunk(completion)), DONE])
-
-    def serve_policy_version(self, app: FastAPI) -> None:
-        """For engines that cannot tell which weights they have: whoever changes them tells the model server."""
-
-        async def set_version(body: PolicyVersion) -> PolicyVersion:
-            self._recorder.policy_version = body.policy_version
-            return body
-
-        async def get_version() -> PolicyVersion:
-            return PolicyVersion(policy_version=self._recorder.policy_version)
-
-        app.post(POLICY_VERSION_ROUTE)(set_version)
-        app.get(POLICY_VERSION_ROUTE)(get_version)
 
     async def _completion(
         self, request: Request, asked: Json, *, instructions: str | None = None, previous_id: str | None = None

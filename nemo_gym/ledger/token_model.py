@@ -5,31 +5,18 @@ from __future__ import annotations
 from typing import ClassVar
 
 from fastapi import FastAPI
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 from starlette.requests import Request
 from starlette.responses import Response as HttpAnswer
 
-from nemo_gym.base_responses_api_model import BaseResponsesAPIModelConfig, SimpleResponsesAPIModel
+from nemo_gym.base_responses_api_model import SimpleResponsesAPIModel
+from nemo_gym.ledger.config import LedgerConfig
 from nemo_gym.ledger.engine import TokenEngine
-from nemo_gym.ledger.ledger import Ledger
 from nemo_gym.ledger.prompts import IdsSampler
 from nemo_gym.ledger.recorder import Recorder
 from nemo_gym.ledger.routes import LedgerRoutes
 from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
-
-
-class LedgerConfig(BaseResponsesAPIModelConfig):
-    """Keys of model servers that keep a ledger."""
-
-    max_ledger_ids: int = Field(default=100_000_000, ge=1)
-    """So many token ids are held for rollouts under way; then those used longest ago go. About 8 bytes each."""
-    ledger_idle_s: float = Field(default=3600.0, gt=0)
-    """A rollout without a call for so long goes too. One that went is sent again as a whole by its agent."""
-
-    def new_ledger(self) -> Ledger:
-        """An empty one, of that size."""
-        return Ledger(max_ids=self.max_ledger_ids, idle_s=self.ledger_idle_s)
 
 
 class TokenModelConfig(LedgerConfig):

@@ -11,11 +11,12 @@ from pydantic import Field, PrivateAttr
 from starlette.requests import Request
 from starlette.responses import Response
 
+from nemo_gym.agent_loop.abilities import ModelAbilities
 from nemo_gym.agent_loop.budget import Budget
 from nemo_gym.agent_loop.environment import RemoteEnvironment
 from nemo_gym.agent_loop.failure import EpisodeFailure
 from nemo_gym.agent_loop.loop import Episode, failed_rollout, run_rollout
-from nemo_gym.agent_loop.model import RemoteModel, require_continuation
+from nemo_gym.agent_loop.model import RemoteModel
 from nemo_gym.agent_loop.routes import Routes
 from nemo_gym.base_responses_api_agent import BaseResponsesAPIAgentConfig, SimpleResponsesAPIAgent
 from nemo_gym.config_types import ModelServerRef, ResourcesServerRef
@@ -64,15 +65,17 @@ class SimpleAgent(SimpleResponsesAPIAgent):
     config: SimpleAgentConfig
 
     _routes: Routes = PrivateAttr()
+    _abilities: ModelAbilities = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:
         super().model_post_init(context)
         self._routes = Routes(self.server_client)
+        self._abilities = ModelAbilities(self.server_client)
 
     async def startup(self) -> None:
         await super().startup()
         if not self.config.use_conversation_multi_turn:
-            await require_continuation(self.server_client, self.config.model_server.name)
+            await self._abilities.require_continuation(self.config.model_server.name)
 
     async def run(self, request: Request, body: BaseRunRequest) -> dict[str, Any]:
         row = json_body(request)
@@ -121,6 +124,7 @@ class SimpleAgent(SimpleResponsesAPIAgent):
             rollout_id=rollout_id,
             timeout_s=config.model_timeout_s,
             retry=retry,
+            abilities=self._abilities,
             cookies=cookies,
         )
         budget = Budget(

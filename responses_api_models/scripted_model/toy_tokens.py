@@ -36,33 +36,29 @@ SMALLEST_VOCABULARY = 267
 
 
 def prompt_ids(params: Mapping[str, Any]) -> list[int]:
-    """Ids of a request: instructions, tools, then items.
-
-    Where items carry token fields, the last of them is where the prompt goes on from: its prompt and its generation are
-    taken as they are, never encoded again, and only the items after it are.
-    """
-    items = items_of(params["input"])
-    known = max((index for index, item in enumerate(items) if item.get("generation_token_ids")), default=None)
-    if known is not None:
-        last = items[known]
-        return [*last["prompt_token_ids"], *last["generation_token_ids"], *_encode_all(items[known + 1 :])]
+    """Ids of a request: instructions, tools, then items."""
     ids = [BEGIN]
     if params.get("instructions"):
         ids += _encode("system", params["instructions"])
     if params.get("tools"):
         names = ",".join(str(tool.get("name") or tool.get("type")) for tool in params["tools"])
         ids += _encode("tools", names)
-    return ids + _encode_all(items)
+    return ids + item_ids(items_of(params["input"]))
+
+
+def item_ids(items: Iterable[Item]) -> list[int]:
+    """Ids of items, one after the other."""
+    return [token for item in items for token in _encode(_kind(item), _text(item))]
 
 
 def generation_ids(output: Iterable[Item]) -> list[int]:
     """Ids of what one model call wrote; never empty."""
-    return [*_encode_all(output), STOP]
+    return [*item_ids(output), STOP]
 
 
 def reasoning_ids(output: Iterable[Item]) -> list[int]:
     """Ids of the reasoning among them."""
-    return _encode_all(item for item in output if item.get("type") == "reasoning")
+    return item_ids(item for item in output if item.get("type") == "reasoning")
 
 
 def log_probs_of(
@@ -98,10 +94,6 @@ def _logit(previous: int, token: int, seed: int) -> float:
 def _log_normaliser(previous: int, vocab_size: int, seed: int) -> float:
     """ln Σ_u exp(z(previous, u)); z depends on `previous` only by its remainder mod 13."""
     return math.log(sum(math.exp(_logit(previous, token, seed)) for token in range(vocab_size)))
-
-
-def _encode_all(items: Iterable[Item]) -> list[int]:
-    return [token for item in items for token in _encode(_kind(item), _text(item))]
 
 
 def _encode(kind: str, text: str) -> list[int]:
