@@ -34,12 +34,15 @@ def load_config(
     cwd: Path,
     options: Collection[str] = (),
     initial: Mapping[str, Any] | None = None,
+    initial_name: str = INITIAL,
+    files: Sequence[str] = (),
     env_file: Path | None = Path(ENV_FILE),
 ) -> GymConfig:
     """Merge, resolve and check a whole configuration.
 
     `argv` are the arguments after the command's name. `options` names keys that belong to the command itself: they
-    are left out here and read by `parse_options`. `initial` are values from a program that embeds the gym.
+    are left out here and read by `parse_options`. `initial` are values from a program that embeds the gym, and
+    `initial_name` is what problems call them. `files` are read before those of `config_paths`.
     `env_file` is what stands for `env.yaml`, and need not exist; None: there is none.
 
     Precedence, rising: the files of `config_paths` in order (a file's own `config_paths` come before it), `env.yaml`
@@ -56,17 +59,18 @@ def load_config(
 
     tree = ConfigTree()
     tree.add(env, env_name)
-    tree.add(initial or {}, INITIAL)
+    tree.add(initial or {}, initial_name)
     for override in overrides:
         if override.path == (CONFIG_PATHS,):
             tree.apply(override)
+    layers.read_all(tree.values, list(files), initial_name)
     layers.read_all(tree.values, tree.values.get(CONFIG_PATHS), tree.origin((CONFIG_PATHS,)))
 
     tree = ConfigTree()
     for name, values in layers.files:
         tree.add(values, name)
     tree.add(env, env_name)
-    tree.add(initial or {}, INITIAL)
+    tree.add(initial or {}, initial_name)
     for override in overrides:
         problem = tree.apply(override)
         if problem is not None and layers.is_complete:
