@@ -107,17 +107,6 @@ def spread(advantages: list[float] | Any, batch: Any) -> list[list[float]]:
     return packed(np.array(advantages)[:, None] * batch.loss_mask, batch)
 
 
-ALL = [
-    {"credit": "final"},
-    {"credit": "turn"},
-    {"credit": "final", "step_wise": True},
-    {"credit": "turn", "step_wise": True},
-    {"credit": "return_to_go", "step_wise": True},
-    {"credit": "turn_as_trajectory", "step_wise": True},
-]
-each_option = pytest.mark.parametrize("options", ALL, ids=lambda each: "-".join(map(str, each.values())))
-
-
 @each_option
 async def test_every_trained_id_reaches_its_tensors_with_its_log_prob(options: dict[str, Any]) -> None:
     rollouts = rollouts_of()
