@@ -39,7 +39,7 @@ class FakeEndpoint:
 
     async def handle(self, request: Request) -> Response:
         """One request."""
-        body = orjson.loads(await request.body())
+        body = orjson.loads(await request.body() or b"{}")
         self.asked.append(body)
         self.headers.append(dict(request.headers))
         self.paths.append(request.url.path)
