@@ -1,0 +1,71 @@
+"""Task rows in a trainer's dataset: how a row travels inside its prompt, from the dataset to the rollout.
+
+A trainer hands its rollout function nothing but prompts. Keys of messages that it does not know stay where they are,
+through Arrow, the collator and the sampler, so the last message carries the row as JSON text, under `TASK_ROW`. Text,
+not an object: Arrow would give every row the keys of all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import orjson
+from datasets import Dataset
+
+from nemo_gym.converters import to_chat_messages
+from nemo_gym.rollouts.rows import TaskRow
+from nemo_gym.schemas.responses import ResponseCreateParams
+from nemo_gym.training.rollouts import with_agent
+
+Message: TypeAlias = dict[str, Any]
+Prompt: TypeAlias = str | list[Message]
+
+TASK_ROW = "_ng_task_row"
+
+
+def dataset_of(rows: Iterable[TaskRow], *, agent: str | None = None) -> Dataset:
+    """A dataset with the column `prompt`: each row's request as chat messages that carry the row.
+
+    `agent` plays the rows that name none. Raises `ConversionError` for a request that chat messages cannot say.
+    """
+    named = [with_agent(row, agent) if agent else row for row in rows]
+    return Dataset.from_list([{"prompt": prompt_of(row)} for row in named])
+
+
+def prompt_of(row: TaskRow) -> list[Message]:
+    """The row's request as chat messages, the last of which carries the row."""
+    params = ResponseCreateParams.model_validate(row["responses_create_params"])
+    messages = to_chat_messages(params.input, instructions=params.instructions)
+    plain = [_plain(message.model_dump(mode="json", exclude_none=True)) for message in messages]
+    return with_task_row(plain, row)
+
+
+def with_task_row(messages: Sequence[Message], row: TaskRow) -> list[Message]:
+    """Messages of one's own making that carry this row."""
+    return [*messages[:-1], {**messages[-1], TASK_ROW: orjson.dumps(row).decode()}]
+
+
+def task_row_of(prompt: Prompt) -> TaskRow | None:
+    """The row that a prompt carries; None where it carries none, as all prompts that are text."""
+    carried = [] if isinstance(prompt, str) else [message.get(TASK_ROW) for message in prompt]
+    text = next((one for one in reversed(carried) if one), None)
+    if text is None:
+        return None
+    row: TaskRow = orjson.loads(text)
+    return row
+
+
+def without_task_row(prompt: Prompt) -> Prompt:
+    """The prompt as a chat template is to see it."""
+    if isinstance(prompt, str):
+        return prompt
+    return [{key: value for key, value in message.items() if key != TASK_ROW} for message in prompt]
+
+
+def _plain(message: Message) -> Message:
+    """Content that is text parts only as one text: Arrow holds either text or parts in a column."""
+    content = message.get("content")
+    if isinstance(content, list) and all("text" in part for part in content):
+        return {**message, "content": "".join(part["text"] for part in content)}
+    return message
