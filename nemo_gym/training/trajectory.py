@@ -244,6 +244,7 @@ def _turns_and_calls(rollout: Rollout, name: str) -> tuple[list[TrajectoryTurn],
     turns: list[TrajectoryTurn] = []
     calls: list[ModelCall] = []
     without_ids = 0
+    before = np.empty(0, dtype=np.int64)
     for start, end, recorded in _recorded_turns(rollout, output, name):
         sampled = [index for index in range(start, end) if output[index].get("generation_token_ids") is not None]
         without_ids += not sampled and any(_is_models(item) for item in output[start:end])
@@ -251,7 +252,8 @@ def _turns_and_calls(rollout: Rollout, name: str) -> tuple[list[TrajectoryTurn],
         for index in places:
             is_last = index == places[-1]
             if index is not None:
-                call = _model_call(output, start, index, turn=len(turns), name=name)
+                call = _model_call(output, start, index, before, turn=len(turns), name=name)
+                before = call.ids
                 if not (calls and call.replays(calls[-1])):
                     calls.append(call)
             turns.append(
@@ -281,8 +283,11 @@ def _recorded_turns(rollout: Rollout, output: Sequence[Item], name: str) -> list
     return [(end - count, end, turn) for end, count, turn in zip(ends, counts, recorded, strict=True)]
 
 
-def _model_call(output: Sequence[Item], start: int, index: int, *, turn: int, name: str) -> ModelCall:
-    """The call whose last item is `output[index]`; its items begin at `start` or later."""
+def _model_call(output: Sequence[Item], start: int, index: int, before: Ids, *, turn: int, name: str) -> ModelCall:
+    """The call whose last item is `output[index]`; its items begin at `start` or later.
+
+    `before`: prompt and generation of the call before it.
+    """
     first, last = index, output[index]
     while first > start and _is_models(output[first - 1]) and output[first - 1].get("generation_token_ids") is None:
         first -= 1
@@ -300,12 +305,25 @@ def _model_call(output: Sequence[Item], start: int, index: int, *, turn: int, na
         turn=turn,
         items=(first, index + 1),
         item_id=last.get("id"),
-        prompt_ids=_ids(last, "prompt_token_ids", where),
+        prompt_ids=_prompt_ids(last, before, where),
         generated_ids=generated,
         log_probs=log_probs,
         policy_version=last.get("policy_version"),
         finish_reason=_finish_reason(output[first : index + 1]),
     )
+
+
+def _prompt_ids(item: Item, before: Ids, where: str) -> Ids:
+    """The whole prompt, also where the item tells it by the call before."""
+    if item.get("prompt_token_ids_added") is None:
+        return _ids(item, "prompt_token_ids", where)
+    kept = item.get("prompt_token_ids_kept")
+    if not isinstance(kept, int) or not 0 <= kept <= len(before):
+        raise TrajectoryError(
+            f"{where}: `prompt_token_ids_kept` is {kept!r:.50}, and the model call before has {len(before)} ids: an "
+            "item with tokens is missing before this one"
+        )
+    return np.concatenate([before[:kept], _ids(item, "prompt_token_ids_added", where)])
 
 
 def _ids(item: Item, key: str, where: str) -> Ids:
