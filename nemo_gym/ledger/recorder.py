@@ -57,7 +57,10 @@ class Recorder:
         if incoming.previous_id is not None:
             return self._after_answer(rollout, incoming, incoming.previous_id)
         followed = rollout.followed_by(incoming)
-        if followed is None and any(entry.get("generation_token_ids") is not None for entry in incoming.entries):
+        # Only for a rollout that is not known at all: in a known one, tokens that follow from nothing are on an entry
+        # of a conversation that was rewritten before it.
+        forgotten = followed is None and not rollout.calls
+        if forgotten and any(entry.get("generation_token_ids") is not None for entry in incoming.entries):
             self._restore(incoming)
             followed = rollout.followed_by(incoming)
         if followed is None or incoming.continues_last:

@@ -173,9 +173,12 @@ class UpstreamModel(SimpleResponsesAPIModel):
 
     async def call(self, request: Request, path: str, params: Json, *, at_root: bool = False) -> HttpResponse:
         """The endpoint's answer, whatever its status. Raises a `RequestError` where there is none."""
+        return await until_disconnected(request, self.post(path, params, _rollout_key(request), at_root=at_root))
+
+    async def post(self, path: str, params: Json, rollout_key: str, *, at_root: bool = False) -> HttpResponse:
+        """As `call`, for whoever waits for it."""
         assert self._upstream is not None, "setup_webserver() was called"
-        body, key = self._body(params), _rollout_key(request)
-        return await until_disconnected(request, self._upstream.post(path, body, key, at_root=at_root))
+        return await self._upstream.post(path, self._body(params), rollout_key, at_root=at_root)
 
     async def stream(
         self, request: Request, path: str, params: Json, translate: Callable[[Relay], AsyncIterator[bytes]]

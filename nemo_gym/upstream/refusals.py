@@ -8,7 +8,7 @@ import orjson
 from pydantic import ValidationError
 from starlette.responses import Response as HttpAnswer
 
-from nemo_gym.errors import ConversionError
+from nemo_gym.errors import ConversionError, EngineRefusedError
 from nemo_gym.schemas.validation import explain
 from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.serving.middleware import error_response
@@ -38,6 +38,13 @@ def refusal(answer: HttpResponse, secret: str) -> HttpAnswer:
     if "retry-after" in answer.headers:
         refused.headers["retry-after"] = answer.headers["retry-after"]
     return refused
+
+
+def engine_refusal(answer: HttpResponse, secret: str) -> EngineRefusedError:
+    """The same, to be raised."""
+    refused = refusal(answer, secret)
+    handed_on = {key: value for key, value in refused.headers.items() if key == "retry-after"}
+    return EngineRefusedError(refused.status_code, bytes(refused.body), handed_on)
 
 
 def error_message(answer: HttpResponse) -> str:

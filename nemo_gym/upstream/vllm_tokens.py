@@ -31,6 +31,12 @@ def needs_prompt_ids(completion: Json) -> bool:
     return any(not _has_triplet(choice.get("message") or {}) for choice in completion.get("choices") or ())
 
 
+def has_triplet(completion: Json) -> bool:
+    """Whether the endpoint put the triplet on the message itself, as a trainer's does that corrects prompts by it."""
+    choices = completion.get("choices") or ()
+    return bool(choices) and all(_has_triplet(choice.get("message") or {}) for choice in choices)
+
+
 def tokenize_request(params: Json) -> Json:
     """The request to `/tokenize` for the prompt of a chat request."""
     same = ("model", "messages", "tools", "chat_template", "chat_template_kwargs", "continue_final_message")
@@ -60,7 +66,7 @@ def _with_triplet(choice: Json, prompt_ids: list[int] | None, *, keep_logprobs: 
         message = {
             **message,
             "prompt_token_ids": prompt_ids,
-            "generation_token_ids": ids if ids is not None else [_id_of(token) for token in sampled],
+            "generation_token_ids": ids if ids is not None else [id_of(token["token"]) for token in sampled],
             "generation_log_probs": [token["logprob"] for token in sampled],
         }
         if choice.get("routed_experts") is not None:
@@ -74,8 +80,8 @@ def _has_triplet(message: Json) -> bool:
     return message.get("generation_token_ids") is not None
 
 
-def _id_of(token: Json) -> int:
-    text = str(token["token"])
+def id_of(text: str) -> int:
+    """The id of a sampled token that is named by it. Raises `ConversionError` where it is not."""
     if not text.startswith(_ID_PREFIX):
         raise ConversionError(_WITHOUT_TOKENS)
     return int(text.removeprefix(_ID_PREFIX))

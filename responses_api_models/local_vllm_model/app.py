@@ -12,7 +12,6 @@ import time
 from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
-from starlette.requests import Request
 
 from nemo_gym.errors import ConnectionLost, Unreachable
 from nemo_gym.launch.guardian import RUN_VARIABLE
@@ -135,7 +134,7 @@ class LocalVLLMModel(VLLMServer):
             port.close()
         await super().shutdown()
 
-    async def call(self, request: Request, path: str, params: dict[str, Any], *, at_root: bool = False) -> HttpResponse:
+    async def post(self, path: str, params: dict[str, Any], rollout_key: str, *, at_root: bool = False) -> HttpResponse:
         """As for any vLLM; a request that was lost with the last replica waits for the restart."""
         assert self._fleet is not None, "startup() was called"
         deadline = time.monotonic() + self.config.timeout_s
@@ -144,7 +143,7 @@ class LocalVLLMModel(VLLMServer):
             attempt += 1
             await self._fleet.until_one_is_healthy(deadline - time.monotonic())
             try:
-                return await super().call(request, path, params, at_root=at_root)
+                return await super().post(path, params, rollout_key, at_root=at_root)
             except (Unreachable, ConnectionLost):
                 if attempt >= self.config.max_attempts:
                     raise
