@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trl import GRPOTrainer
 
 from nemo_gym.training.trl.ladder import Played
-from nemo_gym.training.trl.task_rows import Prompt
+from nemo_gym.training.trl.prompts import Prompt
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from nemo_gym.agent_loop.tool_calls import declared_tools
 from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.schemas.rollout import Mode
 from nemo_gym.training.rollouts import RunningGym
-from nemo_gym.training.trl.task_rows import Prompt, task_row_of
+from nemo_gym.training.trl.prompts import Prompt, task_row_of
 
 logger = logging.getLogger(__name__)
 

@@ -16,13 +16,15 @@ from nemo_gym.errors import DataError, RequestError, RolloutError
 from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.schemas.rollout import FAILURE_CLASS, FailureClass
 from nemo_gym.training.rollouts import RunningGym, failed_result, with_agent
+from nemo_gym.training.task_rows import with_sampling
 from nemo_gym.training.trl.ladder import FIRST, MASKED, OWN_GENERATION, STEPS_DOWN, Ladder, Played, summary_of
 from nemo_gym.training.trl.options import RolloutOptions
 from nemo_gym.training.trl.own_generation import eos_id_of, generate, prompt_ids_of, text_of
-from nemo_gym.training.trl.published import PublishedWeights, Weights
+from nemo_gym.training.trl.prompts import Prompt, task_row_of
+from nemo_gym.training.trl.published import PublishedWeights
 from nemo_gym.training.trl.rewards import response_of
 from nemo_gym.training.trl.rollout import TokenSequence, TRLRollout, own_rollout, rollout_of
-from nemo_gym.training.trl.task_rows import Prompt, task_row_of
+from nemo_gym.training.weights import PolicyWeights
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class GymRollouts:
         *,
         agent: str | None = None,
         options: RolloutOptions | None = None,
-        weights: Weights | None = None,
+        weights: PolicyWeights | None = None,
     ) -> None:
         """`gym`: where rows are played; of several the others are replicas of the first. `agent` plays rows that name
         none. `weights` get the trainer's before each batch of rollouts in which they have changed.
@@ -107,10 +109,16 @@ class GymRollouts:
             what = "this prompt carries no task row; make the dataset with `nemo_gym.training.trl.dataset_of(rows)`"
             raise DataError("prompts", index, what)
         row = with_agent(row, self.gyms[0].agent_for(row if row.get("agent_ref") else self.agent))
-        params = row["responses_create_params"]
-        sampling = {"temperature": trainer.temperature, "top_p": trainer.top_p}
-        longest = {"max_output_tokens": params.get("max_output_tokens") or trainer.max_completion_length}
-        return {**row, "responses_create_params": {**params, **sampling, **longest}}
+        longest = row["responses_create_params"].get("max_output_tokens") or trainer.max_completion_length
+        sampling = {
+            "temperature": trainer.temperature,
+            "top_p": trainer.top_p,
+            "top_k": trainer.top_k or None,
+            "min_p": trainer.min_p,
+            "repetition_penalty": trainer.repetition_penalty,
+            "max_output_tokens": longest,
+        }
+        return with_sampling(row, sampling)
 
     def _rollout(
         self, trainer: GRPOTrainer, index: int, prompt: Prompt, played: Played, submitted_in: int

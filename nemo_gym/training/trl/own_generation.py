@@ -7,8 +7,8 @@ from typing import Any
 
 from trl import GRPOTrainer
 
+from nemo_gym.training.trl.prompts import Prompt, without_task_row
 from nemo_gym.training.trl.rollout import TokenSequence, sampled_sequence
-from nemo_gym.training.trl.task_rows import Prompt, without_task_row
 
 
 def generate(trainer: GRPOTrainer, prompts: Sequence[Prompt]) -> list[TokenSequence]:

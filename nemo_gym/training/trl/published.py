@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import torch
 from trl import GRPOTrainer
 
 from nemo_gym.errors import ConfigError, ConfigProblem
-
-
-class Weights(Protocol):
-    """Where a policy's weights are sent to, such as `TorchModelWeights` and `VLLMWeights`."""
-
-    def publish(self, state_dict: Mapping[str, torch.Tensor], policy_version: int) -> None:
-        """Return when everything sampled from now on is sampled with these weights. Raises `WeightUpdateError`."""
+from nemo_gym.training.weights import PolicyWeights
 
 
 class PublishedWeights:
     """Counts batches of rollouts, and publishes the trainer's weights before each where they changed."""
 
-    def __init__(self, weights: Weights | None) -> None:
+    def __init__(self, weights: PolicyWeights | None) -> None:
         """`weights`: None where somebody else keeps the model server up to date."""
         self.batch = -1
         """Number of the batch that is trained, from 0."""

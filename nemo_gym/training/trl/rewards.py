@@ -9,7 +9,7 @@ from typing import Any
 
 from nemo_gym.schemas.rollout import FAILURE, FAILURE_CLASS
 from nemo_gym.training.rollouts import RunningGym, with_agent
-from nemo_gym.training.trl.task_rows import Message, Prompt, task_row_of
+from nemo_gym.training.trl.prompts import Message, Prompt, task_row_of
 
 logger = logging.getLogger(__name__)
 

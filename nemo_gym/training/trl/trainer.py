@@ -23,11 +23,11 @@ from nemo_gym.training.trl.gym_rollouts import GymRollouts, output_of
 from nemo_gym.training.trl.ladder import Played
 from nemo_gym.training.trl.options import RolloutOptions
 from nemo_gym.training.trl.own_generation import eos_id_of, generate
-from nemo_gym.training.trl.published import Weights
+from nemo_gym.training.trl.prompts import Prompt, carrying, dataset_of, without_task_row
 from nemo_gym.training.trl.rewards import verify_reward_func
 from nemo_gym.training.trl.rollout import TRLRollout, own_rollout, sampled_sequence
-from nemo_gym.training.trl.task_rows import Prompt, dataset_of, without_task_row
 from nemo_gym.training.trl.tensors import Tensors
+from nemo_gym.training.weights import PolicyWeights
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class GymGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         *more: Any,
         env: Env | None = None,
         gym: RunningGym | Sequence[RunningGym] | None = None,
-        weights: Weights | None = None,
+        weights: PolicyWeights | None = None,
         **named: Any,
     ) -> None:
         """All arguments of `GRPOTrainer`, with `GymGRPOConfig` as `args` where rollouts need options, and:
@@ -149,9 +149,9 @@ class GymGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         gyms, agent = self.opened.gyms, self.opened.agent
         if given is None and gyms and agent is not None:
             given = gyms[0].rows_of(agent, "train", "example")
-        if isinstance(given, list | tuple) and all(isinstance(row, Mapping) for row in given):
+        if isinstance(given, list | tuple):
             return dataset_of(given, agent=agent)
-        return given
+        return carrying(given) if gyms else given
 
     def _begin(self, prompts: Sequence[Prompt]) -> Future[list[Played]] | None:
         kinds = self._detector.kinds_of(prompts)

@@ -1,8 +1,8 @@
-"""Task rows in a trainer's dataset: how a row travels inside its prompt, from the dataset to the rollout.
+"""Prompts that carry their task row, from the dataset to the rollout.
 
-A trainer hands its rollout function nothing but prompts. Keys of messages that it does not know stay where they are,
-through Arrow, the collator and the sampler, so the last message carries the row as JSON text, under `TASK_ROW`. Text,
-not an object: Arrow would give every row the keys of all others.
+TRL hands a rollout function nothing but prompts. Keys of messages that it does not know stay where they are, through
+Arrow, the collator and the sampler, so the last message carries the row as JSON text, under `task_row`. Text, not an
+object: Arrow would give every row the keys of all others.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from nemo_gym.converters import to_chat_messages
 from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.schemas.responses import ResponseCreateParams
 from nemo_gym.training.rollouts import with_agent
+from nemo_gym.training.task_rows import TASK_ROW
 
 Message: TypeAlias = dict[str, Any]
 Prompt: TypeAlias = str | list[Message]
-
-TASK_ROW = "_ng_task_row"
 
 
 def dataset_of(rows: Iterable[TaskRow], *, agent: str | None = None) -> Dataset:
@@ -31,6 +30,14 @@ def dataset_of(rows: Iterable[TaskRow], *, agent: str | None = None) -> Dataset:
     """
     named = [with_agent(row, agent) if agent else row for row in rows]
     return Dataset.from_list([{"prompt": prompt_of(row)} for row in named])
+
+
+def carrying(dataset: Dataset) -> Dataset:
+    """A dataset whose rows stand in a column `task_row` (`training.task_rows.dataset_row`), with prompts that carry
+    them; any other dataset as it is."""
+    if TASK_ROW not in (getattr(dataset, "column_names", None) or ()):
+        return dataset
+    return dataset.map(lambda one: {"prompt": [*one["prompt"][:-1], {**one["prompt"][-1], TASK_ROW: one[TASK_ROW]}]})
 
 
 def prompt_of(row: TaskRow) -> list[Message]:
