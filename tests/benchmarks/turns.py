@@ -1,50 +1,42 @@
-"""CPU per turn of an environment that talks back, by the number of turns in an episode.
+"""CPU and bytes per turn of an environment that talks back, by the number of turns in an episode.
 
 python -m tests.benchmarks.turns
 
-All in one process, without sockets and with a model that costs nothing, so that what is measured is the code of this
-package, the agent loop and the resources server: each turn is a model call, whose request is written as JSON, and a
-`/step`.
+All in one process, without sockets: agent loop, resources server, and a model server that answers with token ids. Each
+turn is a model call and a `/step`. Beside it the same where the agent sends the whole conversation each time, tokens
+included, as it does to model servers that remember none.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import tempfile
 import time
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nemo_gym.agent_loop.abilities import ModelAbilities
 from nemo_gym.agent_loop.budget import Budget
 from nemo_gym.agent_loop.environment import RemoteEnvironment
 from nemo_gym.agent_loop.loop import Episode, run_rollout
+from nemo_gym.agent_loop.model import RemoteModel
 from nemo_gym.environments import Environment, EnvironmentServer, StepResult
 from nemo_gym.schemas.episode import BaseRunRequest
 from nemo_gym.schemas.responses import Response
 from nemo_gym.serving.http import NO_RETRY
+from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.testclient import InProcessGym
+from responses_api_models.scripted_model.app import ScriptedModel
 from tests.benchmarks.table import machine, markdown_table
 from tests.benchmarks.task_rows import task_row
 
-TURNS = (1, 5, 20, 50, 100)
+TURNS = (1, 5, 10, 20, 50, 100)
 SAID = "It is cold there, 3 degrees, and the wind will not let up before the evening. Take a coat along."
-ANSWER: dict[str, Any] = {
-    "id": "resp_0",
-    "object": "response",
-    "created_at": 1_800_000_000,
-    "model": "none",
-    "output": [
-        {
-            "type": "message",
-            "id": "msg_0",
-            "role": "assistant",
-            "status": "completed",
-            "content": [{"type": "output_text", "text": SAID, "annotations": []}],
-        }
-    ],
-    "usage": {"input_tokens": 120, "output_tokens": 40, "total_tokens": 160},
-}
+POLICY = f"def answer(turn):\n    return {SAID!r}\n"
 
 
 class Chat(Environment):
@@ -61,20 +53,48 @@ class ChatServer(EnvironmentServer):
         return Chat(self.max_turns(row, 1))
 
 
-class Free:
-    """A model that only reads what it is sent."""
+class Counted:
+    """An app whose bodies are counted, both ways."""
 
-    sent_bytes = 0
+    def __init__(self, app: ASGIApp) -> None:
+        self.app, self.size = app, 0
 
-    async def respond(self, params: dict[str, Any]) -> dict[str, Any]:
-        Free.sent_bytes += len(orjson.dumps(params))
-        return ANSWER
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counted_receive() -> Message:
+            message = await receive()
+            self.size += len(message.get("body", b""))
+            return message
+
+        async def counted_send(message: Message) -> None:
+            self.size += len(message.get("body", b""))
+            await send(message)
+
+        await self.app(scope, counted_receive, counted_send)
 
 
-async def measured(turns: int, repeats: int) -> tuple[float, float]:
-    """CPU-ms per turn, and kB of model requests per turn."""
+class NoAbilities(ModelAbilities):
+    """As if the model server remembered nothing."""
+
+    async def remembers_conversations(self, server_name: str) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one turn."""
+
+    cpu_ms: float
+    kilobytes: float
+    """Bodies between agent and model server, both ways."""
+
+
+async def measured(turns: int, repeats: int, abilities: type[ModelAbilities], folder: Path) -> Cost:
     async with InProcessGym() as gym:
         gym.add("chat", ChatServer)
+        policy = f"{folder / 'policy.py'}:answer"
+        gym.add("policy", ScriptedModel, policy=policy, environment=[], tokens={"enabled": True})
+        counted = gym.apps["policy"] = Counted(gym.apps["policy"])
+        asked = abilities(gym.client)
 
         async def play(index: int) -> None:
             environment = RemoteEnvironment(
@@ -82,16 +102,21 @@ async def measured(turns: int, repeats: int) -> tuple[float, float]:
             )
             row = {**task_row(index), "max_turns": turns}
             del row["responses_create_params"]["tools"]
-            result = await run_rollout(Episode(row, environment, Free(), Budget()))
+            model = _model(gym.client, f"{index}-{time.monotonic()}", asked)
+            result: Mapping[str, list[object]] = await run_rollout(Episode(row, environment, model, Budget()))
             assert len(result["turns"]) == turns
 
         await play(0)
-        Free.sent_bytes = 0
+        counted.size = 0
         started = time.process_time()
         for index in range(repeats):
             await play(index)
         cpu_s = time.process_time() - started
-    return 1000 * cpu_s / (repeats * turns), Free.sent_bytes / (1000 * repeats * turns)
+    return Cost(1000 * cpu_s / (repeats * turns), counted.size / (1000 * repeats * turns))
+
+
+def _model(client: ServerClient, rollout_id: str, abilities: ModelAbilities) -> RemoteModel:
+    return RemoteModel(client, "policy", rollout_id=rollout_id, timeout_s=60, retry=NO_RETRY, abilities=abilities)
 
 
 def main() -> None:
@@ -99,11 +124,17 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=2000, help="turns measured for each length")
     options = parser.parse_args()
     table = []
-    for turns in TURNS:
-        cpu_ms, sent_kb = asyncio.run(measured(turns, max(options.turns // turns, 1)))
-        table.append((str(turns), f"{cpu_ms:.2f}", f"{sent_kb:.1f}"))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "policy.py").write_text(POLICY)
+        for turns in TURNS:
+            repeats = max(options.turns // turns, 1)
+            ours = asyncio.run(measured(turns, repeats, ModelAbilities, Path(folder)))
+            whole = asyncio.run(measured(turns, repeats, NoAbilities, Path(folder)))
+            costs = (ours.cpu_ms, whole.cpu_ms, ours.kilobytes, whole.kilobytes)
+            table.append((str(turns), *(f"{cost:.2f}" for cost in costs)))
     print(machine())
-    print(markdown_table(("turns in the episode", "CPU-ms a turn", "kB a model request"), table))
+    header = ("turns in the episode", "CPU-ms a turn", "all sent again", "kB a turn", "all sent again")
+    print(markdown_table(header, table))
 
 
 if __name__ == "__main__":
