@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import uvloop
 from rich.console import Console
@@ -18,6 +19,7 @@ from nemo_gym.rollouts.running import Stop
 from nemo_gym.rollouts.running_servers import running_servers
 from nemo_gym.rollouts.summary import print_summary
 from nemo_gym.serving.http import HttpClient
+from nemo_gym.training.recipe import Recipe
 
 COMMAND = "ng_collect_rollouts"
 SUMMARY = "run every task of a file against running servers and keep the results"
@@ -27,6 +29,11 @@ EXAMPLE = (
 )
 
 
+class CollectOptions(RolloutCollectionConfig):
+    recipe: Path | None = None
+    """A training recipe: its sampling and repeats."""
+
+
 def main() -> NoReturn:
     command(run)
 
@@ -34,9 +41,9 @@ def main() -> NoReturn:
 def run(argv: list[str]) -> int:
     """Exit code: 0 if at most `max_failed` rollouts failed, 1 if more did, 130 if interrupted."""
     if wants_help(argv):
-        print(help_text(RolloutCollectionConfig, COMMAND, SUMMARY, EXAMPLE), end="")
+        print(help_text(CollectOptions, COMMAND, SUMMARY, EXAMPLE), end="")
         return 0
-    options = parse_options(argv, RolloutCollectionConfig, command=COMMAND)
+    options = _with_recipe(parse_options(argv, CollectOptions, command=COMMAND))
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             collected = runner.run(_collect(options))
@@ -50,6 +57,17 @@ def run(argv: list[str]) -> int:
         tell(COMMAND, f"{collected.tally.num_failed} rollouts failed, {options.max_failed} allowed (+max_failed=)")
         return EXIT_FAILED
     return 0
+
+
+def _with_recipe(options: CollectOptions) -> CollectOptions:
+    """With what the recipe says; the command line's own options go before it."""
+    if options.recipe is None:
+        return options
+    recipe = Recipe.read(options.recipe)
+    said: dict[str, Any] = {"responses_create_params": recipe.row_params() | options.responses_create_params}
+    if recipe.rollouts_per_task is not None and "num_repeats" not in options.model_fields_set:
+        said["num_repeats"] = recipe.rollouts_per_task
+    return options.model_copy(update=said)
 
 
 async def _collect(options: RolloutCollectionConfig) -> Collected:

@@ -15,11 +15,11 @@ from pydantic import Field
 from nemo_gym.cli.command import EXIT_INTERRUPTED, command
 from nemo_gym.cli.server_table import KINDS, name_of, server_table
 from nemo_gym.config.instance import GymConfig
-from nemo_gym.config.load import load_config
 from nemo_gym.config.options import help_text, parse_options, wants_help
 from nemo_gym.launch.console import Console
 from nemo_gym.launch.gym import Gym, running_gym
 from nemo_gym.launch.options import LaunchOptions
+from nemo_gym.training.recipe_config import load_with_recipe
 
 COMMAND = "ng_run"
 SUMMARY = "start every server of a configuration, supervise them, and stop them all at Ctrl-C"
@@ -33,6 +33,8 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class RunOptions(LaunchOptions):
     config_paths: list[str] = Field(default_factory=list)
     """The config files, in rising precedence. Any other `+key=value` changes the configuration."""
+    recipe: Path | None = None
+    """A training recipe: the environment it names, and its limits."""
 
 
 def main() -> NoReturn:
@@ -46,7 +48,8 @@ def run(argv: list[str]) -> int:
         return 0
     started_at = time.monotonic()
     typed = parse_options(argv, RunOptions, command=COMMAND, with_config=True)
-    config = load_config(argv, cwd=Path.cwd(), options=LaunchOptions.model_fields)
+    names = {*LaunchOptions.model_fields, "recipe"}
+    config = load_with_recipe(typed.recipe, argv, cwd=Path.cwd(), options=names)
     options = LaunchOptions.of({**config.values, **typed.model_dump(exclude_unset=True)})
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     with Console() as console:

@@ -154,7 +154,7 @@ class Recipe:
     @property
     def needs_turns(self) -> bool:
         """Whether advantages need to know where each turn ends."""
-        return self.estimator in ("turn_gae", "bi_level_gae") or self.credit == "turn_as_trajectory"
+        return self.estimator in ("turn_gae", "bi_level_gae") or self.credit in ("return_to_go", "turn_as_trajectory")
 
     @property
     def needs_log_probs(self) -> bool:
@@ -174,6 +174,12 @@ class Recipe:
         if self.max_input_length is not None:
             settings["max_total_tokens"] = self.max_input_length
         return settings
+
+    def learning_options(self) -> dict[str, Any]:
+        """Options of the same names, as `GymGRPOConfig` takes them."""
+        names = ("shape", "credit", "estimator", "gamma", "gae_lambda", "high_level_gamma")
+        options = {name: getattr(self, name) for name in names}
+        return options if self.multi_turn else {**options, "multi_turn": False}
 
     def row_params(self) -> dict[str, Any]:
         """What to set over each row's `responses_create_params`."""

@@ -92,7 +92,8 @@ class _PlayedTurn:
 
 
 def _of_turns(recipe: Recipe, batch: Batch) -> FloatArray:
-    """[B, T]: each turn compared with the same turn of its task's other rollouts, by its discounted return."""
+    """[B, T]: each turn compared with the same turn of its task's other rollouts: by its own reward, or its return."""
+    discount = recipe.gamma if recipe.credit == "return_to_go" else 0.0
     played: dict[str, list[_PlayedTurn]] = {}
     for row, sample in enumerate(batch.samples):
         for turn, reward in zip(sample.turns, sample.turn_rewards, strict=True):
@@ -105,7 +106,7 @@ def _of_turns(recipe: Recipe, batch: Batch) -> FloatArray:
     for of_rollout in played.values():
         later = 0.0
         for one in sorted(of_rollout, key=lambda one: one.turn, reverse=True):
-            later = one.reward + recipe.gamma * later
+            later = one.reward + discount * later
             if one.is_trained:
                 turns.append(one)
                 returns.append(later)

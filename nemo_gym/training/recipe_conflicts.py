@@ -5,6 +5,11 @@ from __future__ import annotations
 from nemo_gym.training.recipe_options import COMPARING, ESTIMATORS, WITH_CRITIC
 from nemo_gym.training.recipe_reading import GivenOptions
 
+CREDITS_COMPARED = ("final", "return_to_go", "turn_as_trajectory")
+"""For estimators that compare: whole rollouts, or turns."""
+CREDITS_SUMMED = ("turn", "final")
+"""For those that sum rewards over time themselves, and so take no returns."""
+
 
 def estimator_of(given: GivenOptions) -> str:
     """The advantage estimator meant: named, or else that of the trainer whose keys these are."""
@@ -23,7 +28,7 @@ def credit_of(given: GivenOptions) -> str:
         return str(named)
     if estimator_of(given) not in COMPARING:
         return "turn"
-    return "turn_as_trajectory" if given.values.get("step_wise") else "final"
+    return "return_to_go" if given.values.get("step_wise") else "final"
 
 
 def add_conflicts(given: GivenOptions) -> None:
@@ -55,10 +60,10 @@ def add_conflicts(given: GivenOptions) -> None:
     if values.get("batched") and values.get("multi_turn", True) and values.get("max_turns", 1) > 1:
         add("batched", f"is for single turns: set it to false, or `{key_of['max_turns']}` to 1")
     if "credit" in values:
-        fitting = ("final", "turn_as_trajectory") if estimator in COMPARING else ("turn", "final")
+        fitting = CREDITS_COMPARED if estimator in COMPARING else CREDITS_SUMMED
         if credit not in fitting:
-            message = f"`{credit}` does not go with `{estimator}`, which takes `{fitting[0]}` or `{fitting[1]}`"
-            add("credit", message)
+            listed = ", ".join(f"`{each}`" for each in fitting)
+            add("credit", f"`{credit}` does not go with `{estimator}`, which takes {listed}")
 
 
 def without_effect(given: GivenOptions) -> list[str]:
@@ -70,8 +75,10 @@ def without_effect(given: GivenOptions) -> list[str]:
         reasons["gae_lambda"] = f"`{estimator}` has no critic"
     if estimator not in ("bi_level_gae", "turn_gae"):
         reasons["high_level_gamma"] = f"`{estimator}` knows no turns"
-    if estimator == "turn_gae" or (estimator in COMPARING and credit == "final"):
-        reasons["gamma"] = f"`{estimator}` does not discount tokens"
+    if estimator == "turn_gae":
+        reasons["gamma"] = "`turn_gae` discounts by `high_level_gamma`"
+    elif estimator in COMPARING and credit != "return_to_go":
+        reasons["gamma"] = f"`{estimator}` with credit `{credit}` discounts nothing"
     if estimator != "grpo":
         reasons["divide_by_std"] = f"the estimator is `{estimator}`"
     if values.get("multi_turn") is False:

@@ -97,7 +97,7 @@ OPTIONS = {
     "gamma": Option(("train_cfgs.gamma", f"{_ALGORITHM}.gamma"), _SHARE),
     "gae_lambda": Option(("train_cfgs.gae_lambda", f"{_ALGORITHM}.lambd"), _SHARE),
     "high_level_gamma": Option(("train_cfgs.high_level_gamma",), _SHARE),
-    "credit": Option(("credit",), _choice("final", "turn", "turn_as_trajectory")),
+    "credit": Option(("credit",), _choice("final", "turn", "return_to_go", "turn_as_trajectory")),
     "policy_loss": Option((f"{_ALGORITHM}.policy_loss_type",), _choice(*POLICY_LOSSES), is_trainers=True),
     "backend": Option(
         ("generator.backend", "generator.inference_engine.backend"), _choice("vllm", "sglang"), is_trainers=True

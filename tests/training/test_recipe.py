@@ -64,7 +64,7 @@ def test_conversations_are_read_as_printed() -> None:
 
 def test_step_wise_training_is_read_as_printed_with_dotted_keys() -> None:
     recipe = written(STEP_WISE)
-    assert (recipe.shape, recipe.credit, recipe.max_turns) == ("step_wise", "turn_as_trajectory", 6)
+    assert (recipe.shape, recipe.credit, recipe.max_turns) == ("step_wise", "return_to_go", 6)
     assert recipe.agent_overrides()["max_total_tokens"] == 29000
     assert recipe.row_params() == {"max_output_tokens": 3000}
     assert recipe.max_length == 32000
@@ -218,7 +218,11 @@ TURNED_ON = {"train_cfgs.multi_turn": True, "train_cfgs.bi_level_gae": True}
             "`reinforce_plus_plus` looks along",
         ),
         ({"generator": {"batched": True, "max_turns": 5}}, "generator.batched", "is for single turns"),
-        ({"credit": "turn"}, "credit", "`turn` does not go with `grpo`, which takes `final` or `turn_as_trajectory`"),
+        (
+            {"credit": "turn"},
+            "credit",
+            "`turn` does not go with `grpo`, which takes `final`, `return_to_go`, `turn_as_trajectory`",
+        ),
         ({**TURNED_ON, "credit": "turn_as_trajectory"}, "credit", "does not go with `bi_level_gae`"),
     ],
 )

@@ -198,6 +198,8 @@ async def test_each_step_is_a_sample_judged_against_the_same_step_of_its_tasks_o
         scale = returns.std(ddof=1) + 1e-6
         for (row, _), expected in zip(group, (returns - returns.mean()) / scale, strict=True):
             assert advantages[row][steps.loss_mask[row]] == pytest.approx(expected, abs=1e-9)
+    by_own = advantages_of(written(STEP_WISE, "+credit=turn_as_trajectory"), steps).advantages
+    assert not np.allclose(by_own, advantages)
     merged = batch(written(STEP_WISE, "+generator.merge_stepwise_output=true"), rollouts)
     assert len(merged.samples) == len(rollouts)
     again = advantages_of(recipe, merged).advantages
