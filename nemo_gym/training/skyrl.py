@@ -29,6 +29,7 @@ import numpy as np
 from nemo_gym.errors import ConfigError, ConfigProblem, TrajectoryError
 from nemo_gym.schemas.rollout import ROLLOUT_INDEX, TASK_INDEX
 from nemo_gym.training.credit import Credit
+from nemo_gym.training.recipe import Recipe
 from nemo_gym.training.samples import STEP_WISE, WHOLE, Sample, samples_of
 from nemo_gym.training.trajectory import Rollout, Trajectory, trajectory_of
 
@@ -93,6 +94,17 @@ class SkyRLOptions:
             problems.append(ConfigProblem("SkyRLOptions", "discount", message))
         if problems:
             raise ConfigError(problems)
+
+    @classmethod
+    def of(cls, recipe: Recipe, *, eos_token_id: int) -> SkyRLOptions:
+        """As a recipe says it; its `gamma` discounts returns."""
+        return cls(
+            eos_token_id=eos_token_id,
+            credit=recipe.credit,
+            step_wise=recipe.shape == STEP_WISE,
+            discount=recipe.gamma if recipe.credit == "return_to_go" else None,
+            max_length=recipe.max_length,
+        )
 
     @property
     def turns_stand_alone(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nemo_gym.errors import ConfigError, MissingTokensError, TrajectoryError
+from nemo_gym.training.recipe import Recipe
 from nemo_gym.training.skyrl import GeneratorOutput, SkyRLOptions, TrajectoryId, episodes_of, generator_output
 from tests.training.stored_rollouts import Said, failed, rollout_of, silent_turn, turn_of
 
@@ -161,6 +162,17 @@ def test_a_credit_that_skyrl_would_add_up_is_refused_with_the_way_out(credit: An
 def test_a_discount_without_effect_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"`discount`: is 0.9, yet `final` discounts nothing"):
         SkyRLOptions(eos_token_id=EOS, discount=0.9)
+
+
+def test_a_recipe_says_how() -> None:
+    generator: dict[str, Any] = {"step_wise_trajectories": True, "max_input_length": 29000}
+    generator["sampling_params"] = {"max_generate_length": 3000}
+    recipe = Recipe.read({"generator": generator, "credit": "turn_as_trajectory"})
+    expected = SkyRLOptions(eos_token_id=EOS, credit="turn_as_trajectory", step_wise=True, max_length=32000)
+    assert SkyRLOptions.of(recipe, eos_token_id=EOS) == expected
+    returns = SkyRLOptions.of(Recipe.read({"generator": generator, "credit": "return_to_go"}), eos_token_id=EOS)
+    assert (returns.credit, returns.discount) == ("return_to_go", 1.0)
+    assert SkyRLOptions.of(Recipe.read({}), eos_token_id=EOS) == SkyRLOptions(eos_token_id=EOS)
 
 
 def test_rollouts_without_ids_and_no_rollouts_at_all_are_refused() -> None:

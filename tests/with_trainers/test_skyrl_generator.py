@@ -51,7 +51,10 @@ def gym(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ],
         "policy_model": {
             "responses_api_models": {
-                "scripted_model": {"policy": {"oracle": 0.5, "random": 0.5}, "tokens": {"enabled": True}}
+                "scripted_model": {
+                    "policy": {"oracle": 0.5, "random": 0.5, "malformed": 0.0},
+                    "tokens": {"enabled": True},
+                }
             }
         },
     }
