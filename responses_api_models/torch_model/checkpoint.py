@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from nemo_gym.errors import LaunchError, WeightUpdateError
 
@@ -34,6 +35,7 @@ class Checkpoint:
         """Raises `LaunchError` where the folder does not hold a model that can be served here."""
         if not (Path(folder) / "config.json").is_file():
             raise LaunchError(f"`model_path` is {folder}: no config.json lies there; it must be a Hugging Face folder")
+        disable_progress_bar()  # a server's log is no terminal
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             model = AutoModelForCausalLM.from_pretrained(

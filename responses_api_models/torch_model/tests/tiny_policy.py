@@ -1,7 +1,8 @@
-"""A tiny random Qwen3 with a tokenizer of one token a character, written as a Hugging Face folder."""
+"""Makes a tiny random Qwen3 with a tokenizer of one token a character: `python tiny_policy.py FOLDER`."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
@@ -58,3 +59,7 @@ def write_policy(folder: Path, *, seed: int = 0, tied: bool = True) -> Path:
     make_model(tokenizer, seed=seed, tied=tied).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+if __name__ == "__main__":
+    write_policy(Path(sys.argv[1]))
