@@ -1,4 +1,4 @@
-"""A policy of several ranks, each a process, that knows the right answer to every row of two environments."""
+"""A policy of several ranks, each a process, that knows the right answer to every row of three environments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RANK = Path(__file__).with_name("policy_rank.py")
-ENVIRONMENTS = ("example_multi_step", "example_multi_reward")
+ENVIRONMENTS = ("example_multi_step", "example_multi_reward", "example_multi_turn")
+"""Tools; components of reward; a user who talks back."""
 
 Json = dict[str, Any]
 
@@ -32,6 +33,8 @@ def call(number: int, name: str, arguments: Json) -> Json:
 
 def turns_of(row: Json) -> list[Json]:
     """What the policy says to a row, turn by turn: everything right."""
+    if "totals" in row:
+        return [{"content": f"Total: {total}"} for total in row["totals"]]
     if "expected_call" in row:
         return [call(0, **row["expected_call"]), {"content": ""}]
     lookups = [call(n, "get_synonym_value", {"synonym": word}) for n, word in enumerate(row["expected_synonyms"])]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,32 @@ from nemo_gym.global_config import GlobalConfigDictParserConfig, get_global_conf
 from nemo_gym.rollout_collection import RolloutCollectionConfig, RolloutCollectionHelper
 from tests.launch.toys import GOOD, write_toy
 
+HOMES = {
+    "RunHelper": ("cli",),
+    "GlobalConfigDictParserConfig": ("cli", "global_config"),
+    "find_open_port": ("global_config",),
+    "get_global_config_dict": ("global_config",),
+    "RolloutCollectionHelper": ("rollout_collection",),
+    "RolloutCollectionConfig": ("rollout_collection",),
+    "HEAD_SERVER_KEY_NAME": ("server_utils",),
+    "BaseServerConfig": ("server_utils", "config_types"),
+    "ServerClient": ("server_utils",),
+}
+"""Modules from which trainers import a name: those of today and older ones."""
 
-def test_names_have_one_home_each() -> None:
-    assert cli.GlobalConfigDictParserConfig is global_config.GlobalConfigDictParserConfig
+
+@pytest.mark.parametrize("name", HOMES)
+def test_a_name_is_the_same_thing_in_each_of_its_homes(name: str) -> None:
+    first, *others = [getattr(importlib.import_module(f"nemo_gym.{home}"), name) for home in HOMES[name]]
+    assert all(other is first for other in others)
+
+
+def test_an_open_port_can_be_listened_on() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", global_config.find_open_port()))
+
+
+def test_options_that_trainers_give_are_there() -> None:
     assert {"initial_global_config_dict", "skip_load_from_cli", "dotenv_path"} <= set(
         GlobalConfigDictParserConfig.model_fields
     )
