@@ -56,6 +56,11 @@ class VLLMServerConfig(UpstreamModelConfig, LedgerConfig):
         return self
 
     @property
+    def sends_ids(self) -> bool:
+        """Whether prompts may be sent as ids."""
+        return self.return_token_id_information and self.token_mode != "pass_through"
+
+    @property
     def endpoint_key(self) -> str:
         return self.api_key
 

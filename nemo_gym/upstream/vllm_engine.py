@@ -42,6 +42,11 @@ Json = dict[str, Any]
 
 _NOT_THERE = frozenset({403, 404, 405, 501})
 """How a vLLM without the scale-out routes answers; 0.32 without `--enable-scale-out` says 403."""
+_NO_SCALE_OUT = (
+    "vLLM has no scale-out routes (HTTP %d), so its own parsers cannot read what it writes: reasoning is what stands "
+    "in <think>…</think>, tool calls what stands in <tool_call>…</tool_call>. For a model that writes them otherwise "
+    "start vLLM 0.32 or newer with --enable-scale-out."
+)
 _PER_CALL = frozenset({"messages", "max_tokens", "max_completion_tokens", "seed", "logprobs", "top_logprobs", "stream"})
 """What of a request changes from call to call; the other parameters are rendered once."""
 _KEPT_PARAMETERS = 256
@@ -191,7 +196,7 @@ class VLLMEngine:
         answer = await self._post("/chat/completions/render", {**settings, "messages": _ANYTHING}, self._turn())
         if answer.status in _NOT_THERE and not self._scale_out:
             self._scale_out = False
-            log.info("vLLM has no scale-out routes (HTTP %d): tool calls are read as Hermes writes them", answer.status)
+            log.warning(_NO_SCALE_OUT, answer.status)
             return None
         rendered = self._parsed(answer)
         self._scale_out = True

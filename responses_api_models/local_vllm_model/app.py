@@ -17,7 +17,7 @@ from nemo_gym.errors import ConnectionLost, Unreachable
 from nemo_gym.launch.guardian import RUN_VARIABLE
 from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.upstream.vllm import VLLMServer, VLLMServerConfig
-from responses_api_models.local_vllm_model.command import RESERVED, gpus_of_replicas, serve_command
+from responses_api_models.local_vllm_model.command import RESERVED, gpus_of_replicas, knows_argument, serve_command
 from responses_api_models.local_vllm_model.engine import Engine
 from responses_api_models.local_vllm_model.fleet import Fleet
 
@@ -108,11 +108,15 @@ class LocalVLLMModel(VLLMServer):
         """Start vLLM and wait until it answers. Raises `LaunchError` with its last lines where it does not."""
         assert self._upstream is not None, "setup_webserver() was called"
         config = self.config
+        arguments = config.serve_arguments
+        if config.sends_ids and await knows_argument(config.python, "enable_scale_out", config.environment_of(0)):
+            # vLLM then reads answers by its own parsers, and takes its grammars for prompts of ids too.
+            arguments = {"enable_scale_out": True, **arguments}
         engines = [
             Engine(
                 f"vllm.{replica}" if config.num_replicas > 1 else "vllm",
                 _url_at(port),
-                serve_command(config.python, config.model, port.getsockname()[1], config.serve_arguments),
+                serve_command(config.python, config.model, port.getsockname()[1], arguments),
                 config.environment_of(replica),
             )
             for replica, port in enumerate(self._ports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,6 +39,33 @@ def serve_command(python: str, model: str, port: int, arguments: Mapping[str, An
     """The command that serves `model` on a port of this machine."""
     where = ["--model", model, "--served-model-name", model, "--host", "127.0.0.1", "--port", str(port)]
     return [python, "-m", "vllm.entrypoints.openai.api_server", *where, *flags(arguments)]
+
+
+async def knows_argument(python: str, name: str, environment: Mapping[str, str]) -> bool:
+    """Whether the vLLM of an interpreter has an argument, `enable_scale_out` say; False where it has no vLLM."""
+    process = await asyncio.create_subprocess_exec(
+        python,
+        "-c",
+        _FIND_ARGUMENT,
+        name,
+        env=dict(environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    return await process.wait() == 0
+
+
+_FIND_ARGUMENT = """\
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+[folder] = find_spec("vllm").submodule_search_locations
+files = (Path(folder) / "entrypoints").rglob("cli_args.py")
+sys.exit(not any(f"{sys.argv[1]}:" in file.read_text() for file in files))
+"""
+"""Reads, instead of loading vLLM, which takes many seconds."""
 
 
 def gpus_of_replicas(gpus: Sequence[int], replicas: int) -> list[list[int]]:

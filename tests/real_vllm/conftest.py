@@ -1,4 +1,4 @@
-"""A real vLLM behind `local_vllm_model`, in a run of `ng_run`, for all tests here."""
+"""A real vLLM behind `local_vllm_model`, in a run of `ng_run`: one as a trainer's endpoint, one that is sent ids."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,8 @@ VARIABLES = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_SERVER_DEV_MODE": "1",  # has the routes by which a trainer updates weights
+    "OMP_NUM_THREADS": "1",
 }
 ARGUMENTS = {
     "dtype": "float32",
@@ -40,8 +43,13 @@ ARGUMENTS = {
     "enable_auto_tool_choice": True,
     "tool_call_parser": "hermes",
     "reasoning_parser": "qwen3",
+    "structured_outputs_config": {"disable_any_whitespace": True},
     "max_logprobs": -1,  # so that a test may ask for the whole vocabulary
 }
+
+
+EXACT_STEPS = 14
+"""Model calls of a rollout with `exact_vllm`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,18 +101,32 @@ class RealVLLM:
 
 @pytest.fixture(scope="session")
 def real_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVLLM]:
-    """Makes the model and starts everything: about a minute."""
+    """Messages go to vLLM's own chat route. One token a character, tied embeddings. About a minute."""
+    with running(tmp_path_factory.mktemp("real_vllm"), "letters", token_mode="pass_through", max_steps=3) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def exact_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVLLM]:
+    """Prompts are built from what was sampled, and go to vLLM as ids. A tokenizer with merges. About a minute."""
+    with running(tmp_path_factory.mktemp("exact_vllm"), "merges", token_mode="auto", max_steps=EXACT_STEPS) as run:
+        yield run
+
+
+@contextmanager
+def running(folder: Path, kind: str, *, token_mode: str, max_steps: int) -> Iterator[RealVLLM]:
+    """Makes the model and starts everything."""
     assert PYTHON is not None
-    folder = tmp_path_factory.mktemp("real_vllm")
-    subprocess.run(
-        [PYTHON, str(ROOT / "tests/real_vllm/tiny_model.py"), str(folder / "tiny")], check=True, capture_output=True
-    )
+    texts = sorted(map(str, (ROOT / "docs").glob("*.md"))) if kind == "merges" else []
+    script = str(ROOT / "tests/real_vllm/tiny_model.py")
+    subprocess.run([PYTHON, script, str(folder / "tiny"), kind, *texts], check=True, capture_output=True)
     settings = {
         "entrypoint": "app.py",
         "model": str(folder / "tiny"),
         "python": PYTHON,
         "api_key": KEY,
         "return_token_id_information": True,
+        "token_mode": token_mode,
         "chat_template_kwargs": {"enable_thinking": False},
         "vllm_serve_kwargs": ARGUMENTS,
         "vllm_serve_env_vars": VARIABLES,
@@ -116,7 +138,7 @@ def real_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVLLM]:
         [
             str(BIN / "ng_run"),
             f"+config_paths=[{folder / 'tiny.yaml'},{environment}]",
-            "++example_multi_step_simple_agent.responses_api_agents.simple_agent.max_steps=3",
+            f"++example_multi_step_simple_agent.responses_api_agents.simple_agent.max_steps={max_steps}",
         ],
         cwd=folder,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
