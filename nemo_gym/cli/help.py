@@ -25,6 +25,7 @@ COMMANDS = (
     CommandLine("ng_prepare_data", "check task rows and write train, validation, example"),
     CommandLine("ng_init_resources_server", "write a new environment that already works"),
     CommandLine("ng_test", "check a server's folder and run its tests"),
+    CommandLine("ng_train_demo", "train a tiny model here, to see that it learns"),
     CommandLine("ng_dump_config", "print the merged configuration, secrets masked"),
     CommandLine("ng_version", "show the versions at work here"),
     CommandLine("ng_help", "show this"),

@@ -41,7 +41,7 @@ def make_row(rng: random.Random, index: int) -> TaskRow:
         "responses_create_params": {
             "input": [
                 {"role": "system", "content": INSTRUCTION},
-                {"role": "user", "content": f"Open the {door} door."},
+                {"role": "user", "content": f'Open the door "{door}".'},
             ],
             "tools": [GET_CODE],
             "parallel_tool_calls": False,
