@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from nemo_gym.config.yaml_file import read_yaml
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.training.recipe_conflicts import add_conflicts, credit_of, estimator_of, without_effect
-from nemo_gym.training.recipe_options import LOSSES_WITHOUT_LOG_PROBS, SAMPLING, WITH_CRITIC
+from nemo_gym.training.recipe_options import LOSSES_WITHOUT_LOG_PROBS, OFF, SAMPLING, WITH_CRITIC
 from nemo_gym.training.recipe_reading import GivenOptions, given_options
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ class Recipe:
     def _of(cls, given: GivenOptions) -> Recipe:
         said = given.values
         same = cls.__dataclass_fields__.keys() & said.keys() - {"credit", "estimator"}
-        sampling = {name: said[name] for name in SAMPLING if name in said and said[name] != -1}
-        if "chat_template_kwargs" in said:
+        sampling = {name: said[name] for name in SAMPLING if name in said and said[name] != OFF.get(name)}
+        if said.get("chat_template_kwargs"):
             sampling["chat_template_kwargs"] = said["chat_template_kwargs"]
         engine: dict[str, Any] = {
             name: said[name] for name in ("gpu_memory_utilization", "max_num_seqs") if name in said

@@ -10,6 +10,9 @@ CREDITS_COMPARED = ("final", "return_to_go", "turn_as_trajectory")
 CREDITS_SUMMED = ("turn", "final")
 """For those that sum rewards over time themselves, and so take no returns."""
 
+NEUTRAL = {"gamma": 1, "gae_lambda": 1, "divide_by_std": True}
+"""Values that say what is so anyway: nobody misses their effect."""
+
 
 def estimator_of(given: GivenOptions) -> str:
     """The advantage estimator meant: named, or else that of the trainer whose keys these are."""
@@ -84,4 +87,5 @@ def without_effect(given: GivenOptions) -> list[str]:
     if values.get("multi_turn") is False:
         for name in ("max_turns", "use_environment"):
             reasons[name] = f"`{key_of['multi_turn']}` is false"
-    return [f"`{key_of[name]}` has no effect: {reason}" for name, reason in reasons.items() if name in values]
+    given_away = [name for name in reasons if name in values and values[name] != NEUTRAL.get(name)]
+    return [f"`{key_of[name]}` has no effect: {reasons[name]}" for name in given_away]

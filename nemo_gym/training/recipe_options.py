@@ -133,6 +133,8 @@ OPTION_OF_KEY = {key: name for name, option in OPTIONS.items() for key in option
 
 SAMPLING = ("max_output_tokens", "temperature", "top_p", "min_p", "top_k", "repetition_penalty", "stop")
 """Options that go into each row's request under their own names."""
+OFF = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
+"""Values that change nothing, and are left out: not every endpoint knows these parameters."""
 
 
 def _below(section: str, names: str) -> list[str]:

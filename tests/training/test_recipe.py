@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import logging
 import pickle
 import shlex
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nemo_gym.errors import ConfigError
 from nemo_gym.training.recipe import Recipe
@@ -26,6 +32,25 @@ from tests.training.written_recipes import (
 
 def written(text: str, *arguments: str) -> Recipe:
     return Recipe.read(yaml.safe_load(text), arguments)
+
+
+EVERYTHING = {
+    "train_cfgs.multi_turn": True,
+    "train_cfgs.bi_level_gae": True,
+    "train_cfgs.max_turn": 3,
+    "agent_proxy.max_turn": 3,
+    "generator.max_turns": 3,
+    "generator.backend": "vllm",
+    "generator.inference_engine.backend": "vllm",
+    "generator.inference_engine.num_engines": 2,
+    "generator.sampling_params.temperature": 0.5,
+    "generator.sampling_params.additional_kwargs": {"seed": 1},
+    "trainer.algorithm.policy_loss_type": "gspo",
+    "trainer.algorithm.kl_loss_coef": 0.1,
+    "trainer.epochs": 2,
+    "trainer_options.anything": 1,
+}
+"""One key of each kind."""
 
 
 def mistakes(values: dict[str, Any], *arguments: str) -> list[str]:
@@ -104,7 +129,8 @@ def test_sampling_parameters_go_into_the_rows_request() -> None:
     sampling = {"top_p": 0.9, "top_k": 20, "min_p": 0.1, "repetition_penalty": 1.1, "stop": ["</sql>"]}
     values = {"generator": {"sampling_params": {**sampling, "additional_kwargs": {"seed": 3}}}}
     assert Recipe.read(values).row_params() == {**sampling, "seed": 3}
-    assert Recipe.read({"generator.sampling_params.top_k": -1}).row_params() == {}
+    off = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+    assert Recipe.read({"generator.sampling_params": off}).row_params() == {}
     thinking = {"enable_thinking": False}
     assert Recipe.read({"generator.chat_template_kwargs": thinking}).row_params() == {"chat_template_kwargs": thinking}
 
@@ -133,6 +159,30 @@ def test_what_is_only_the_trainers_is_handed_on_unread() -> None:
 def test_a_recipe_can_be_sent_to_another_process() -> None:
     recipe = written(TURNS + LAKE)
     assert pickle.loads(pickle.dumps(recipe)) == recipe
+
+
+def nested(flat: dict[str, Any], places: list[bool]) -> dict[str, Any]:
+    """The same keys, the dots that `places` marks being sections."""
+    values: dict[str, Any] = {}
+    marks = itertools.cycle(places)
+    for key, value in flat.items():
+        section, name = values, ""
+        for part in key.split("."):
+            if name and next(marks) and isinstance(section.setdefault(name, {}), dict):
+                section, name = section[name], part
+            else:
+                name = f"{name}.{part}" if name else part
+        section[name] = value
+    return values
+
+
+@settings(deadline=None)
+@given(places=st.lists(st.booleans(), min_size=1), order=st.permutations(range(len(EVERYTHING))))
+def test_how_keys_are_nested_and_ordered_makes_no_difference(places: list[bool], order: list[int]) -> None:
+    items = list(EVERYTHING.items())
+    flat = {items[place][0]: items[place][1] for place in order}
+    recipe, same = Recipe.read(nested(flat, places)), Recipe.read(EVERYTHING)
+    assert dataclasses.replace(recipe, key_of=same.key_of) == same
 
 
 @pytest.mark.parametrize(
@@ -271,6 +321,7 @@ def test_a_file_that_is_no_recipe_is_refused_with_its_line(tmp_path) -> None:
             ],
         ),
         ({"train_cfgs.high_level_gamma": 0.9}, ["`train_cfgs.high_level_gamma` has no effect: `gae` knows no turns"]),
+        ({"trainer.algorithm.lambd": 1.0, "trainer.algorithm.gamma": 1.0}, []),
         ({"trainer.algorithm.lambd": 0.9}, ["`trainer.algorithm.lambd` has no effect: `grpo` has no critic"]),
     ],
 )
@@ -285,6 +336,12 @@ def test_nothing_printed_in_the_guides_is_without_effect(text: str, caplog) -> N
     with caplog.at_level(logging.WARNING):
         written(text)
     assert not caplog.records
+
+
+def test_commands_that_take_recipes_need_no_numpy() -> None:
+    commands = "nemo_gym.cli.run, nemo_gym.cli.dump_config, nemo_gym.cli.collect_rollouts"
+    code = f"import sys; sys.modules['numpy'] = None; import {commands}"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("option", ["multi_turn", "use_environment"])
