@@ -136,6 +136,7 @@ def test_a_cancelled_request_leaves_and_the_others_go_on(make_worker: MakeWorker
             one.answer.result(timeout=60)
     given = [one.answer.result(timeout=60) for one in asked[1::2]]
     assert [len(one.ids) for one in given] == [300] * 6
+    assert all(len(one.log_probs) < 300 for one in asked[::2]), "they were sampled to the end all the same"
     assert_exact(MODEL, asked[1::2], given)
 
 

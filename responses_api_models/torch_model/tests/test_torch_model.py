@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from nemo_gym.errors import ConfigError, LaunchError  # noqa: E402
 from nemo_gym.serving.http import HttpClient  # noqa: E402
 from nemo_gym.serving.http_response import HttpResponse  # noqa: E402
 from nemo_gym.upstream.fake_endpoint import Stage  # noqa: E402
+from responses_api_models.torch_model import engine  # noqa: E402
 from responses_api_models.torch_model.app import TorchModel  # noqa: E402
+from responses_api_models.torch_model.continuation import Continuation  # noqa: E402
 from responses_api_models.torch_model.tests.tiny_policy import (  # noqa: E402
     CONTEXT,
     END,
@@ -53,6 +55,26 @@ async def http() -> AsyncIterator[HttpClient]:
 @pytest.fixture
 async def url(stage: Stage, policy_folder: Path) -> str:
     return await stage.model(TorchModel, model_path=str(policy_folder))
+
+
+@pytest.fixture
+def continuations(monkeypatch: pytest.MonkeyPatch) -> list[Continuation]:
+    """Every request that an engine takes from now on."""
+    taken: list[Continuation] = []
+
+    class Noted(Continuation):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            taken.append(self)
+
+    monkeypatch.setattr(engine, "Continuation", Noted)
+    return taken
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():  # noqa: ASYNC110 - what a thread does sets no event
+            await asyncio.sleep(0.005)
 
 
 async def ask(
@@ -237,16 +259,20 @@ async def test_an_answer_ends_where_the_context_does(http: HttpClient, stage: St
     assert choice["finish_reason"] == "length"
 
 
-async def test_a_client_that_leaves_ends_its_request(http: HttpClient, stage: Stage, policy_folder: Path) -> None:
+async def test_a_client_that_leaves_ends_its_request(
+    http: HttpClient, stage: Stage, policy_folder: Path, continuations: list[Continuation]
+) -> None:
     url = await stage.model(TorchModel, model_path=str(policy_folder), max_batch_size=1)
     endless = {"messages": [{"role": "user", "content": "Hello"}], "ignore_eos": True}
     leaving = [
         asyncio.create_task(post(http, url, endless, rollout=f"leaving {number}", path="chat/completions"))
-        for number in range(30)
+        for number in range(10)
     ]
-    await asyncio.sleep(0.3)
+    await until(lambda: len(continuations) == 10)
     for task in leaving:
         task.cancel()
+    await until(lambda: all(one.answer.done() for one in continuations))
+    assert all(one.answer.cancelled() for one in continuations)
     answer = await ask(http, url, {**QUESTION, "max_output_tokens": 2}, rollout="staying")
     assert answer["output"][-1]["generation_token_ids"]
 
@@ -272,10 +298,10 @@ async def test_only_one_process_serves(stage: Stage, policy_folder: Path) -> Non
 
 
 async def test_requests_under_way_finish_on_the_old_weights_and_later_ones_begin_on_the_new(
-    http: HttpClient, url: str
+    http: HttpClient, url: str, continuations: list[Continuation]
 ) -> None:
     new_weights = save(dict(OTHER_MODEL.model.state_dict(prefix="model.")))
-    chat = {"temperature": 0, "max_tokens": 300, "ignore_eos": True}
+    chat = {"temperature": 0, "max_tokens": 1000, "ignore_eos": True}
 
     async def one(number: int) -> Json:
         body = {**chat, "messages": [{"role": "user", "content": f"Question {number}"}]}
@@ -284,10 +310,10 @@ async def test_requests_under_way_finish_on_the_old_weights_and_later_ones_begin
         return message
 
     before = [asyncio.create_task(one(number)) for number in range(8)]
-    await asyncio.sleep(0.1)
-    assert not any(task.done() for task in before)
+    await until(lambda: len(continuations) == 8 and all(one.policy_version is not None for one in continuations))
     answer = await send_weights(http, url, new_weights, 7)
     assert answer.status == 204, answer.text
+    assert not all(task.done() for task in before)
     assert await version_of(http, url) == 7
     after = await asyncio.gather(*(one(number) for number in range(100, 108)))
     old = await asyncio.gather(*before)

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-CONTEXT = 512
+CONTEXT = 2048
 END, START, PADDING = "<|im_end|>", "<|im_start|>", "<|endoftext|>"
 ALPHABET = [*map(chr, range(33, 127)), "\u0120", "\u010a"]
 """Byte-level names of the printable characters, the space and the newline."""
