@@ -17,6 +17,7 @@ def test_a_model_server_written_from_the_page_passes_its_tests_and_answers(tmp_p
     commands = bash_blocks(page)
     write_files(page, tmp_path)
     assert "tests passed" in shell(only(commands, "ng_test"), tmp_path)
+    assert "tests passed" in shell("ng_test +entrypoint=responses_api_models/upper_model", tmp_path)
     with running(only(commands, "ng_run"), tmp_path):
         assert "It is 42" in shell(only(commands, "curl"), tmp_path)
 
