@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -21,7 +22,10 @@ pytest.importorskip("skyrl", reason=WHY)
 with patch("typing.TypedDict", typing_extensions.TypedDict):
     import skyrl.tinker.types  # noqa: F401
 
-from skyrl.train.config import SkyRLTrainConfig
+from skyrl.backends.skyrl_train.inference_servers.engine_utils import get_sampling_params_for_backend
+from skyrl.train.config import SamplingParams, SkyRLTrainConfig
+from skyrl.train.dataset import PromptDataset
+from skyrl.train.generators.utils import prepare_generator_input
 from skyrl.train.trainer import RayPPOTrainer
 
 PAD = 0
@@ -57,6 +61,19 @@ class Prepared:
 
     async def generate(self, input_batch: Any) -> Any:
         return self.output
+
+
+def prompts_in(path: Path) -> list[Any]:
+    """All of a dataset file, as SkyRL's own dataset gives them."""
+    dataset = PromptDataset(str(path), Tokenizer(), max_prompt_length=100_000, num_workers=1)
+    return dataset.collate_fn([dataset[index] for index in range(len(dataset))])
+
+
+def batch_for(prompts: list[Any], num_samples: int) -> tuple[Any, list[str]]:
+    """SkyRL's input for a generator, with its sampling parameters, and the group of each prompt."""
+    params = SamplingParams(temperature=0.7, top_p=0.95, max_generate_length=256)
+    sampling = get_sampling_params_for_backend("vllm", params)
+    return prepare_generator_input(prompts, num_samples, sampling, "gym", "train", 1)
 
 
 def config_of(num_prompts: int, num_samples: int, *, step_wise: bool = False, **algorithm: Any) -> SkyRLTrainConfig:

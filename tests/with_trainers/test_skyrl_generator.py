@@ -18,18 +18,16 @@ from tests.with_trainers.skyrl_trainer import (  # isort: skip
     EOS,
     Prepared,
     Tokenizer,
+    batch_for,
     config_of,
     each_option,
     learned_from,
+    prompts_in,
     trainer_of,
 )
 
-from skyrl.backends.skyrl_train.inference_servers.engine_utils import get_sampling_params_for_backend
-from skyrl.train.config import SamplingParams
-from skyrl.train.dataset import PromptDataset
 from skyrl.train.evaluate import evaluate, evaluate_step_wise
 from skyrl.train.generators.base import GeneratorInterface
-from skyrl.train.generators.utils import prepare_generator_input
 
 from nemo_gym.cli import GlobalConfigDictParserConfig, RunHelper
 from nemo_gym.training.skyrl import SkyRLOptions
@@ -69,16 +67,11 @@ def task_rows() -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def dataset_in(folder: Path, rows: list[dict[str, Any]]) -> PromptDataset:
+def prompts_of(rows: list[dict[str, Any]], folder: Path) -> list[Any]:
+    """The rows as SkyRL reads them from a dataset of its own."""
     path = folder / "train.jsonl"
     path.write_bytes(b"\n".join(orjson.dumps(dataset_row(row, env_class="gym")) for row in rows))
-    return PromptDataset(str(path), Tokenizer(), max_prompt_length=100_000, num_workers=1)
-
-
-def batch_for(dataset: PromptDataset, phase: str = "train") -> tuple[Any, list[str]]:
-    prompts = dataset.collate_fn([dataset[index] for index in range(len(dataset))])
-    sampling = get_sampling_params_for_backend("vllm", SamplingParams(temperature=0.7, max_generate_length=256))
-    return prepare_generator_input(prompts, NUM_SAMPLES, sampling, "gym", phase, 1)
+    return prompts_in(path)
 
 
 def generator_of(helper: RunHelper, **options: Any) -> GymGenerator:
@@ -94,9 +87,9 @@ def test_the_generator_has_the_interfaces_methods() -> None:
 
 @each_option
 async def test_a_step_of_training_over_running_servers(gym: RunHelper, tmp_path: Path, options: dict[str, Any]) -> None:
-    dataset = dataset_in(tmp_path, task_rows())
-    batch, uids = batch_for(dataset)
-    config = config_of(len(dataset), NUM_SAMPLES, step_wise=options.get("step_wise", False))
+    prompts = prompts_of(task_rows(), tmp_path)
+    batch, uids = batch_for(prompts, NUM_SAMPLES)
+    config = config_of(len(prompts), NUM_SAMPLES, step_wise=options.get("step_wise", False))
     trainer = trainer_of(config, generator_of(gym, **options))
     learned = await learned_from(trainer, batch, uids)
     assert torch.isfinite(learned["advantages"]).all()
@@ -109,7 +102,7 @@ async def test_a_step_of_training_over_running_servers(gym: RunHelper, tmp_path:
 async def test_what_fails_is_masked_and_keeps_its_place(gym: RunHelper, tmp_path: Path) -> None:
     rows = task_rows()[:2]
     rows[0] = {"responses_create_params": rows[0]["responses_create_params"]}  # what the environment needs is missing
-    batch, uids = batch_for(dataset_in(tmp_path, rows))
+    batch, uids = batch_for(prompts_of(rows, tmp_path), NUM_SAMPLES)
     output = await generator_of(gym).generate(batch)
     ids = [each.to_string() for each in batch["trajectory_ids"]]
     assert [each.to_string() for each in output["trajectory_ids"]] == ids
@@ -123,9 +116,8 @@ async def test_what_fails_is_masked_and_keeps_its_place(gym: RunHelper, tmp_path
 async def test_its_evaluation_reads_whole_episodes_whatever_the_credit(
     gym: RunHelper, tmp_path: Path, step_wise: bool
 ) -> None:
-    dataset = dataset_in(tmp_path, task_rows())
-    prompts = dataset.collate_fn([dataset[index] for index in range(len(dataset))])
-    config = config_of(len(dataset), NUM_SAMPLES, step_wise=step_wise)
+    prompts = prompts_of(task_rows(), tmp_path)
+    config = config_of(len(prompts), NUM_SAMPLES, step_wise=step_wise)
     config.trainer.dump_eval_results = False
     generator = generator_of(gym, credit="turn", step_wise=step_wise)
     run = evaluate_step_wise if step_wise else evaluate

@@ -1,4 +1,4 @@
-"""The program on `docs/training.md` works as printed, against ranks that speak tokens."""
+"""The program on `docs/nemo-rl.md` works as printed, against ranks that speak tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.documents import ROOT, checkout_in, environment, shell
 from tests.launch.toys import is_alive, processes_of
 from tests.trainers.ranks import Policy
 
-PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "nemo-rl.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
