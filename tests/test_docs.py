@@ -86,7 +86,8 @@ def test_a_component_takes_every_key_that_its_readme_names(folder: Path) -> None
 def test_every_key_of_a_model_server_or_agent_is_in_its_readme_or_on_a_page_it_links_to(folder: Path) -> None:
     known = load_server_class(folder, "app.py").model_fields["config"].annotation.model_fields
     readme = folder / "README.md"
-    linked = [(folder / link).resolve() for link in _LINK.findall(readme.read_text(encoding="utf-8")) if ".md" in link]
+    links = [link.partition("#")[0] for link in _LINK.findall(readme.read_text(encoding="utf-8"))]
+    linked = [(folder / link).resolve() for link in links if link.endswith(".md")]
     documented = {key for page in (readme, DOCS / "model-servers.md", *linked) for key in keys_named(page)}
     assert known.keys() - BaseServerConfig.model_fields.keys() - documented == set()
 
