@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from nemo_gym.config.yaml_file import read_yaml
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.training.recipe_conflicts import add_conflicts, credit_of, estimator_of, without_effect
-from nemo_gym.training.recipe_options import LOSSES_WITHOUT_LOG_PROBS, OFF, SAMPLING, WITH_CRITIC
+from nemo_gym.training.recipe_options import LOSSES_WITHOUT_LOG_PROBS, OFF, OPTIONS, SAMPLING, WITH_CRITIC
 from nemo_gym.training.recipe_reading import GivenOptions, given_options
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Recipe:
 
     def problem(self, option: str, message: str) -> ConfigProblem:
         """A mistake found later in what the recipe says of an option (by its name here)."""
-        return ConfigProblem(self.source, self.key_of.get(option, option), message)
+        return ConfigProblem(self.source, self.key_of.get(option, OPTIONS[option].keys[0]), message)
 
     @property
     def plays_turns(self) -> bool:
@@ -162,24 +162,18 @@ class Recipe:
         return self.policy_loss not in LOSSES_WITHOUT_LOG_PROBS
 
     def agent_overrides(self) -> dict[str, Any]:
-        """Settings of `simple_agent`."""
-        settings: dict[str, Any] = {
-            "use_environment": self.plays_turns,
-            "use_conversation_multi_turn": self.use_conversation_multi_turn,
-        }
-        if not self.plays_turns:
-            settings["max_steps"] = 1
-        elif self.max_turns is not None:
-            settings["max_steps"] = self.max_turns
-        if self.max_input_length is not None:
-            settings["max_total_tokens"] = self.max_input_length
-        return settings
+        """Settings of `simple_agent`, as far as the recipe decides them."""
+        settings: dict[str, Any] = {}
+        if not self.plays_turns or self._says("multi_turn", "use_environment"):
+            settings["use_environment"] = self.plays_turns
+        if not self.use_conversation_multi_turn or self._says("use_conversation_multi_turn"):
+            settings["use_conversation_multi_turn"] = self.use_conversation_multi_turn
+        max_steps = self.max_turns if self.plays_turns else 1
+        limits = {"max_steps": max_steps, "max_total_tokens": self.max_input_length}
+        return settings | {name: limit for name, limit in limits.items() if limit is not None}
 
-    def learning_options(self) -> dict[str, Any]:
-        """Options of the same names, as `GymGRPOConfig` takes them."""
-        names = ("shape", "credit", "estimator", "gamma", "gae_lambda", "high_level_gamma")
-        options = {name: getattr(self, name) for name in names}
-        return options if self.multi_turn else {**options, "multi_turn": False}
+    def _says(self, *options: str) -> bool:
+        return any(option in self.key_of for option in options)
 
     def row_params(self) -> dict[str, Any]:
         """What to set over each row's `responses_create_params`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from nemo_gym.config import places
 from nemo_gym.config.instance import GymConfig, ServerInstance
-from nemo_gym.config.load import CONFIG_PATHS, load_config
+from nemo_gym.config.load import CONFIG_PATHS, ENV_FILE, load_config
 from nemo_gym.config.nearest import suggestion
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.training.recipe import Recipe
@@ -30,15 +30,18 @@ def load_with_recipe(path: Path | None, argv: Sequence[str], *, cwd: Path, optio
     return load_config(argv, cwd=cwd, options=options, files=files, initial=laid_over, initial_name=recipe.source)
 
 
-def with_recipe(recipe: Recipe, values: Mapping[str, Any], *, cwd: Path) -> dict[str, Any]:
+def with_recipe(
+    recipe: Recipe, values: Mapping[str, Any], *, cwd: Path, env_file: Path | None = Path(ENV_FILE)
+) -> dict[str, Any]:
     """`initial_global_config_dict` of a program with the recipe's settings in it; they win over the program's.
 
-    `values` are those that it would have been without. Raises `ConfigError` as `load_with_recipe` does.
+    `values` are those that it would have been without, `env_file` what stands for `env.yaml` (None: nothing does).
+    Raises `ConfigError` as `load_with_recipe` does.
     """
     named = values.get(CONFIG_PATHS) or []
     files = environment_files(recipe, cwd) + ([named] if isinstance(named, str) else list(named))
     merged = {**values, CONFIG_PATHS: files}
-    return _merged(merged, overrides(recipe, load_config((), cwd=cwd, initial=merged)))
+    return _merged(merged, overrides(recipe, load_config((), cwd=cwd, initial=merged, env_file=env_file)))
 
 
 def environment_files(recipe: Recipe, cwd: Path) -> list[str]:

@@ -49,9 +49,8 @@ class RolloutCheck:
                 )
                 problems.append(recipe.problem("policy_loss", message))
         if recipe.needs_turns and not rollout.get("turns"):
-            asking = next(
-                name for name in ("bi_level_gae", "estimator", "credit", "step_wise") if name in recipe.key_of
-            )
+            could_ask = ("bi_level_gae", "estimator", "credit", "step_wise")
+            asking = next((name for name in could_ask if name in recipe.key_of), "estimator")
             message = "needs to know where turns end, and this agent records no `turns`; simple_agent does"
             problems.append(recipe.problem(asking, message))
         return problems

@@ -73,11 +73,7 @@ def test_turns_and_bi_level_gae_are_read_as_printed() -> None:
     )
     assert (recipe.shape, recipe.credit) == ("whole", "turn")
     assert recipe.needs_critic and recipe.needs_turns and recipe.needs_log_probs
-    assert recipe.agent_overrides() == {
-        "use_environment": True,
-        "use_conversation_multi_turn": True,
-        "max_steps": 3,
-    }
+    assert recipe.agent_overrides() == {"use_environment": True, "max_steps": 3}
 
 
 def test_conversations_are_read_as_printed() -> None:
@@ -120,8 +116,10 @@ def test_arguments_win_over_the_file_and_nested_keys_mean_the_same_as_dotted_one
 
 def test_an_empty_recipe_leaves_everything_as_it_is_by_default() -> None:
     recipe = Recipe.read({})
-    assert recipe.agent_overrides() == {"use_environment": True, "use_conversation_multi_turn": True}
-    assert (recipe.row_params(), recipe.shape, recipe.estimator, recipe.max_length) == ({}, "whole", "grpo", None)
+    assert (recipe.agent_overrides(), recipe.row_params(), recipe.shape, recipe.estimator, recipe.max_length) == (
+        *({}, {}),
+        *("whole", "grpo", None),
+    )
     assert written("generator: {max_turns: null, sampling_params: null}") == recipe
 
 

@@ -21,7 +21,7 @@ from skyrl.train.config import SkyRLTrainConfig
 from nemo_gym.training.recipe import Recipe
 from nemo_gym.training.recipe_options import OPTION_OF_KEY, PASSED, POLICY_LOSSES
 from nemo_gym.training.skyrl import SkyRLOptions
-from nemo_gym.training.trl import GymGRPOConfig
+from nemo_gym.training.trl import config_of
 from tests.training.test_recipe import written
 from tests.training.written_recipes import LAKE, STEP_WISE, TURNS
 
@@ -60,18 +60,11 @@ def test_policy_losses_are_those_of_skyrl() -> None:
 @pytest.mark.parametrize("text", [TURNS + LAKE, STEP_WISE, "train_cfgs: {multi_turn: false}"])
 def test_trls_options_take_what_a_recipe_says(tmp_path, text: str) -> None:
     recipe = written(text)
-    args = GymGRPOConfig(str(tmp_path), report_to=[], use_cpu=True, **recipe.learning_options())
+    args = config_of(recipe, str(tmp_path), report_to=[], use_cpu=True)
     assert (args.shape, args.credit, args.estimator) == (recipe.shape, recipe.credit, recipe.estimator)
     assert args.multi_turn is (None if recipe.multi_turn else False)
 
 
 def test_skyrls_rows_take_what_a_recipe_says() -> None:
-    recipe = written(STEP_WISE)
-    options = SkyRLOptions(
-        eos_token_id=EOS,
-        credit=recipe.credit,
-        step_wise=recipe.shape == "step_wise",
-        discount=recipe.gamma,
-        max_length=recipe.max_length,
-    )
+    options = SkyRLOptions.of(written(STEP_WISE), eos_token_id=EOS)
     assert (options.credit, options.max_length, options.turns_stand_alone) == ("return_to_go", 32000, True)
