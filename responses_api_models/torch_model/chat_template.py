@@ -18,16 +18,19 @@ MARKUP = frozenset({"<think>", "</think>", "<tool_call>", "</tool_call>"})
 
 
 class ChatTemplate:
-    """Pure: no call changes anything."""
+    """Pure: no call changes anything, so several threads may use it."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, end_ids: frozenset[int]) -> None:
+        """`end_ids`: those that end an answer; they are no part of its text."""
         self._tokenizer = tokenizer
         self._knows_developer = "developer" in str(tokenizer.chat_template)
-        self._unsaid = frozenset(
+        self._unsaid = end_ids | frozenset(
             token
             for token, text in zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
             if text not in MARKUP
         )
+        # The first call undoes truncation and padding that a tokenizer's file may ask for; later ones only read.
+        self.encode("")
 
     def render(self, request: Json) -> list[int]:
         """Prompt ids of a chat request. Raises ValueError where the template refuses it."""
@@ -58,10 +61,9 @@ class ChatTemplate:
 
     def read(self, ids: Sequence[int], stops: Sequence[str], *, tools_declared: bool) -> Json:
         """The chat message that was sampled, up to the first stop string."""
-        text = self.decode(ids)
+        text = self.decode([token for token in ids if token not in self._unsaid])
         end = min((place for place in map(text.find, stops) if place >= 0), default=None)
-        text = self.decode([token for token in ids if token not in self._unsaid]) if end is None else text[:end]
-        return read_chat_markup(text, tools_declared)
+        return read_chat_markup(text[:end], tools_declared)
 
     def logprobs(self, ids: Sequence[int], log_probs: Sequence[float]) -> Json:
         """`logprobs` of a chat answer."""

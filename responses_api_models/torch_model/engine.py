@@ -43,7 +43,7 @@ class TorchEngine:
     ) -> None:
         """`context_length`: shorter than the model's own; None: as long. `num_threads`: of torch, in this process."""
         torch.set_num_threads(num_threads)
-        self._template = ChatTemplate(checkpoint.tokenizer)
+        self._template = ChatTemplate(checkpoint.tokenizer, checkpoint.end_ids)
         self._end_ids = checkpoint.end_ids
         self._context_length = min(context_length or checkpoint.context_length, checkpoint.context_length)
         self._vocabulary = int(checkpoint.model.get_input_embeddings().num_embeddings)
