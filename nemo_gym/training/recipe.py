@@ -2,7 +2,7 @@
 
     recipe = Recipe.read("recipe.yaml")
     recipe.agent_overrides()     settings of the agent: turns, environment, conversation format
-    recipe.row_params()          sampling parameters, set over each row's own
+    recipe.row_to_run(row)       the row with the recipe's sampling parameters set over its own
     recipe.shape, .credit, .estimator, .gamma, …        for samples and advantages
     recipe.trainer_options       what only the trainer heeds, by dotted key
 
@@ -178,3 +178,7 @@ class Recipe:
     def row_params(self) -> dict[str, Any]:
         """What to set over each row's `responses_create_params`."""
         return dict(self.sampling)
+
+    def row_to_run(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of a task row with `row_params()` set over its own."""
+        return {**row, "responses_create_params": {**row["responses_create_params"], **self.row_params()}}
