@@ -273,7 +273,7 @@ def _row(
         sample=sample,
         prompt_ids=sample.ids[:start].tolist() or [options.eos_token_id],
         response_ids=sample.ids[start:].tolist() or [options.eos_token_id],
-        loss_mask=[int(trained and counts) for trained in sample.loss_mask[start:]] or [0],
+        loss_mask=(sample.loss_mask[start:] & counts).astype(np.int64).tolist() or [0],
         log_probs=sample.log_probs[start:].tolist() or [0.0],
         reward=reward if counts else None,
         is_last_step=is_last_step,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+from collections import defaultdict
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nemo_gym.errors import ConfigError, MissingTokensError, TrajectoryError
 from nemo_gym.training.recipe import Recipe
@@ -182,3 +187,48 @@ def test_rollouts_without_ids_and_no_rollouts_at_all_are_refused() -> None:
         output(without)
     with pytest.raises(TrajectoryError, match="no rollouts"):
         output()
+
+
+@given(seed=st.integers(0, 10_000), max_length=st.none() | st.integers(1, 40))
+def test_whatever_happened_no_reward_is_lost_and_no_id_is_trained_twice(seed: int, max_length: int | None) -> None:
+    rollouts = random_rollouts(random.Random(seed))
+    for options in ({}, {"credit": "turn"}, {"step_wise": True}, {"credit": "turn", "step_wise": True}):
+        rows = output(*rollouts, max_length=max_length, **options)
+        count = len(rows["response_ids"])
+        assert all(len(values) == count for key, values in rows.items() if isinstance(values, list))
+        for row in range(count):
+            lengths = {len(rows[key][row]) for key in ("response_ids", "loss_masks", "rollout_logprobs")}  # type: ignore[literal-required]
+            assert lengths == {len(rows["response_ids"][row])} and 0 not in lengths
+        trained = [
+            response
+            for ids, mask in zip(rows["response_ids"], rows["loss_masks"], strict=True)
+            for response, learned in zip(ids, mask, strict=True)
+            if learned
+        ]
+        assert len(trained) == len(set(trained)), "each sampled id here is one of a kind"
+        if options.get("credit") != "turn" or not options.get("step_wise"):
+            earned = defaultdict(float)
+            for each, reward in zip(rows["trajectory_ids"], rows["rewards"], strict=True):
+                earned[each] += sum(reward) if isinstance(reward, list) else reward
+            for rollout in rollouts:
+                if "reward" in rollout:
+                    place = TrajectoryId(str(rollout["_ng_task_index"]), rollout["_ng_rollout_index"])
+                    assert earned[place] == pytest.approx(rollout["reward"])
+
+
+def random_rollouts(rng: random.Random) -> list[dict[str, Any]]:
+    """Two tasks, up to three rollouts each: turns that go on or fork, silent ones, failures. All sampled ids differ."""
+    sampled = itertools.count(1000)
+    rollouts = []
+    for task, number in itertools.product(range(2), range(rng.randint(1, 3))):
+        prompt, turns = [1, 2], []
+        for _ in range(rng.randint(1, 4)):
+            if rng.random() < 0.2:
+                turns.append(silent_turn(rng.choice([None, 0.5])))
+                continue
+            said = [next(sampled) for _ in range(rng.randint(0, 3))]
+            turns.append(turn_of(Said(prompt, said, [-0.5] * len(said), rng.choice([None, -1.0, 0.25]))))
+            prompt = [3] if rng.random() < 0.2 else [*prompt, *said, 4]
+        rollout = rollout_of(*turns, _ng_task_index=task, _ng_rollout_index=number)
+        rollouts.append(failed(rollout) if rng.random() < 0.2 else rollout)
+    return rollouts
