@@ -1,4 +1,4 @@
-"""Prompts of ids before a real vLLM: one sequence a rollout, scored again by vLLM; and new weights, as a trainer does."""
+"""Prompts of ids before a real vLLM: one sequence a rollout, scored again by vLLM; and new weights, as trainers do."""
 
 from __future__ import annotations
 
