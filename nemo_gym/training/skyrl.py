@@ -22,10 +22,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args
 
 import numpy as np
 
+from nemo_gym.config.nearest import suggestion
 from nemo_gym.errors import ConfigError, ConfigProblem, TrajectoryError
 from nemo_gym.schemas.rollout import ROLLOUT_INDEX, TASK_INDEX
 from nemo_gym.training.credit import Credit
@@ -83,6 +84,9 @@ class SkyRLOptions:
 
     def __post_init__(self) -> None:
         problems = []
+        if self.credit not in get_args(Credit):
+            message = f"is `{self.credit}`; {suggestion(self.credit, get_args(Credit), kind='credits')}"
+            problems.append(ConfigProblem("SkyRLOptions", "credit", message))
         if self.credit in ("return_to_go", "turn_as_trajectory") and not self.step_wise:
             message = (
                 f"`{self.credit}` needs one row a turn, as SkyRL's estimators add up the rewards of a row: set "
@@ -97,7 +101,13 @@ class SkyRLOptions:
 
     @classmethod
     def of(cls, recipe: Recipe, *, eos_token_id: int) -> SkyRLOptions:
-        """As a recipe says it; its `gamma` discounts returns."""
+        """As a recipe says it; its `gamma` discounts returns.
+
+        Raises `ConfigError` where it asks for an estimator that SkyRL lacks, or for a credit that is refused above.
+        """
+        if recipe.estimator in ("turn_gae", "bi_level_gae"):
+            message = f"asks for `{recipe.estimator}`, which SkyRL does not have; TRL's `GymGRPOTrainer` does"
+            raise ConfigError([recipe.problem("estimator", message)])
         return cls(
             eos_token_id=eos_token_id,
             credit=recipe.credit,
@@ -136,10 +146,8 @@ def episode_of(rollout: Rollout, trajectory_id: TrajectoryId) -> Episode:
 
 def episodes_of(rollouts: Iterable[Rollout]) -> list[Episode]:
     """Stored rollouts, those of a task beside each other as SkyRL needs them."""
-    named = sorted(
-        ((rollout[TASK_INDEX], rollout[ROLLOUT_INDEX], rollout) for rollout in rollouts), key=lambda x: x[:2]
-    )
-    return [episode_of(rollout, TrajectoryId(str(task), number)) for task, number, rollout in named]
+    ordered = sorted(rollouts, key=lambda rollout: (rollout[TASK_INDEX], rollout[ROLLOUT_INDEX]))
+    return [episode_of(each, TrajectoryId(str(each[TASK_INDEX]), each[ROLLOUT_INDEX])) for each in ordered]
 
 
 def generator_output(episodes: Sequence[Episode], options: SkyRLOptions) -> GeneratorOutput:

@@ -164,6 +164,17 @@ def test_a_credit_that_skyrl_would_add_up_is_refused_with_the_way_out(credit: An
         SkyRLOptions(eos_token_id=EOS, credit=credit)
 
 
+def test_an_unknown_credit_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"`credit`: is `turns`; did you mean `turn`"):
+        SkyRLOptions(eos_token_id=EOS, credit="turns")  # type: ignore[arg-type]
+
+
+def test_a_recipe_whose_estimator_skyrl_lacks_is_refused() -> None:
+    recipe = Recipe.read({"train_cfgs": {"multi_turn": True, "bi_level_gae": True}})
+    with pytest.raises(ConfigError, match="asks for `bi_level_gae`, which SkyRL does not have"):
+        SkyRLOptions.of(recipe, eos_token_id=EOS)
+
+
 def test_a_discount_without_effect_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"`discount`: is 0.9, yet `final` discounts nothing"):
         SkyRLOptions(eos_token_id=EOS, discount=0.9)
