@@ -53,8 +53,7 @@ async def played(
         rows = (ROOT / "resources_servers" / environment / "data" / "example.jsonl").read_text().splitlines()
         stored = []
         for task, line in enumerate(rows):
-            row = json.loads(line)
-            row["responses_create_params"] |= recipe.row_params()
+            row = recipe.row_to_run(json.loads(line))
             for repeat in range(repeats):
                 answer = await gym.client.post(f"{environment}_simple_agent", "/run", row)
                 answer.raise_for_status()
@@ -158,8 +157,7 @@ async def test_sampling_parameters_reach_the_model_with_each_turn() -> None:
         servers = {"resources_server": {"name": "lake"}, "model_server": {"name": "model"}}
         gym.add("agent", ROOT / "responses_api_agents" / "simple_agent", **servers)
         row = json.loads((ROOT / "resources_servers/frozen_lake/data/example.jsonl").read_text().splitlines()[0])
-        row["responses_create_params"] |= written(text).row_params()
-        (await gym.client.post("agent", "/run", row)).raise_for_status()
+        (await gym.client.post("agent", "/run", written(text).row_to_run(row))).raise_for_status()
     wanted = {"max_output_tokens": 3000, "temperature": 0.5, "top_p": 0.9, "top_k": 20}
     assert [{name: heard[name] for name in wanted} for heard in HEARD] == [wanted, wanted]
 
