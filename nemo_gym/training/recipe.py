@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from nemo_gym.config.yaml_file import read_yaml
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.training.recipe_conflicts import add_conflicts, credit_of, estimator_of, without_effect
 from nemo_gym.training.recipe_options import LOSSES_WITHOUT_LOG_PROBS, OFF, OPTIONS, SAMPLING, WITH_CRITIC
-from nemo_gym.training.recipe_reading import GivenOptions, given_options
+from nemo_gym.training.recipe_reading import GivenOptions, given_options, read_recipe
 
 if TYPE_CHECKING:
     from nemo_gym.training.credit import Credit
@@ -91,7 +90,7 @@ class Recipe:
             values, name, problems = dict(source), "recipe", list[ConfigProblem]()
         else:
             name = str(source)
-            values, problems = read_yaml(Path(source), name)
+            values, problems = read_recipe(Path(source))
         given = given_options(values, arguments, name)
         given.problems[:0] = problems
         add_conflicts(given)

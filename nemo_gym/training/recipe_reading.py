@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from nemo_gym.config.nearest import nearest
+from nemo_gym.config.nearest import nearest, suggestion
 from nemo_gym.config.overrides import COMMAND_LINE, parse_overrides
 from nemo_gym.config.shown import shown
+from nemo_gym.config.yaml_file import read_yaml
 from nemo_gym.errors import ConfigProblem
 from nemo_gym.training.recipe_options import OPTION_OF_KEY, OPTIONS, PASSED, TRAINER_OPTIONS
 
@@ -76,6 +78,15 @@ class GivenOptions:
         if option.is_trainers:
             self.passed[key] = value
         return None
+
+
+def read_recipe(path: Path) -> tuple[dict[str, Any], list[ConfigProblem]]:
+    """The file's values, and what is wrong with it as YAML."""
+    if path.exists():
+        return read_yaml(path, str(path))
+    nearby = [file.name for pattern in ("*.yaml", "*.yml") for file in path.parent.glob(pattern)]
+    message = f"there is no such file; {suggestion(path.name, nearby, kind='YAML files there')}"
+    return {}, [ConfigProblem(str(path), "", message)]
 
 
 def given_options(values: Mapping[str, Any], arguments: Sequence[str], source: str) -> GivenOptions:

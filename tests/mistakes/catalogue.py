@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mistakes.collecting import COLLECTING
 from tests.mistakes.configuration import CONFIGURATION
+from tests.mistakes.recipes import RECIPES
 from tests.mistakes.servers import SERVERS
 
-MISTAKES = (*CONFIGURATION, *SERVERS, *COLLECTING)
+MISTAKES = (*CONFIGURATION, *RECIPES, *SERVERS, *COLLECTING)

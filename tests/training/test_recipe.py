@@ -299,8 +299,8 @@ def test_a_file_that_is_no_recipe_is_refused_with_its_line(tmp_path) -> None:
     path.write_text("generator:\n  max_turns: 3\n  max_turns: 4\n")
     with pytest.raises(ConfigError, match="is given twice, on lines 2 and 3"):
         Recipe.read(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        Recipe.read(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigError, match=r"recip\.yaml: there is no such file; did you mean `recipe\.yaml`"):
+        Recipe.read(tmp_path / "recip.yaml")
 
 
 @pytest.mark.parametrize(
