@@ -28,7 +28,7 @@ class Checkpoint:
     end_ids: frozenset[int]
     """Ids that end an answer: those of the generation config and the tokenizer's end of sequence."""
     context_length: int
-    """Positions that the model has."""
+    """Positions that the model has, or as far as its layers see, if that is less."""
 
     @classmethod
     def load(cls, folder: str, *, device: str, dtype: str) -> Checkpoint:
@@ -51,10 +51,7 @@ class Checkpoint:
             raise LaunchError(f"{folder}: the tokenizer has no chat template; add chat_template.jinja to the folder")
         _check_attention(folder, model)
         model = model.to(device).eval().requires_grad_(False)
-        context_length = getattr(model.config, "max_position_embeddings", None)
-        if context_length is None:
-            raise LaunchError(f"{folder}: config.json has no `max_position_embeddings`")
-        return cls(model, tokenizer, _end_ids(folder, model, tokenizer), context_length)
+        return cls(model, tokenizer, _end_ids(folder, model, tokenizer), _context_length(folder, model))
 
 
 def with_weights(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> PreTrainedModel:
@@ -112,6 +109,16 @@ def _check_attention(folder: str, model: PreTrainedModel) -> None:
     if kinds != {FULL_ATTENTION} or getattr(model.config, "use_sliding_window", False):
         others = ", ".join(sorted(kinds - {FULL_ATTENTION})) or "a sliding window"
         raise LaunchError(f"{folder}: the model has layers with {others}; torch_model serves full attention only")
+
+
+def _context_length(folder: str, model: PreTrainedModel) -> int:
+    positions: int | None = getattr(model.config, "max_position_embeddings", None)
+    if positions is None:
+        raise LaunchError(f"{folder}: config.json has no `max_position_embeddings`")
+    # Where all layers have one window, the configuration names no kinds of layers; up to its size they see everything.
+    window: int | None = getattr(model.config, "sliding_window", None)
+    all_have_it = window is not None and not getattr(model.config, "layer_types", None)
+    return min(positions, window) if window is not None and all_have_it else positions
 
 
 def _end_ids(folder: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

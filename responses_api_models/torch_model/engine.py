@@ -21,6 +21,7 @@ from responses_api_models.torch_model.checkpoint import Checkpoint, with_weights
 from responses_api_models.torch_model.continuation import Continuation
 from responses_api_models.torch_model.prefix_store import PrefixStore
 from responses_api_models.torch_model.sampling import Sampling
+from responses_api_models.torch_model.self_check import check_batching
 from responses_api_models.torch_model.weight_file import read_weights
 from responses_api_models.torch_model.worker import Worker
 
@@ -41,8 +42,12 @@ class TorchEngine:
         prefix_cache_bytes: int = 0,
         num_threads: int = 1,
     ) -> None:
-        """`context_length`: shorter than the model's own; None: as long. `num_threads`: of torch, in this process."""
+        """`context_length`: shorter than the model's own; None: as long. `num_threads`: of torch, in this process.
+
+        Raises `LaunchError` for a model that cannot be sampled in batches.
+        """
         torch.set_num_threads(num_threads)
+        check_batching(checkpoint.model)
         self._template = ChatTemplate(checkpoint.tokenizer, checkpoint.end_ids)
         self._end_ids = checkpoint.end_ids
         self._context_length = min(context_length or checkpoint.context_length, checkpoint.context_length)

@@ -29,7 +29,7 @@ class KVRows(Cache):
     @property
     def length(self) -> int:
         """Columns that there are. The last one is never read: what is padding is written there."""
-        return self._kv.shape[3]
+        return int(self._kv.shape[3])
 
     def reserve(self, rows: int, length: int) -> None:
         """Have room for so many rows, and so many tokens in each."""

@@ -17,9 +17,10 @@ def read_weights(source: bytes | Path) -> dict[str, torch.Tensor]:
         if not source:
             raise WeightUpdateError("no weights came: send a safetensors file's bytes as the body, or name a `path`")
         try:
-            return load(source)
+            sent: dict[str, torch.Tensor] = load(source)
         except SafetensorError as error:
             raise WeightUpdateError(f"the body is no safetensors file: {error}") from error
+        return sent
     files = sorted(source.glob("*.safetensors"))
     if not files:
         raise WeightUpdateError(f"{source}: no *.safetensors lies there")

@@ -53,8 +53,11 @@ class Worker:
             self._changed.notify()
         self._thread.join()
 
-    @torch.inference_mode()
     def _run(self) -> None:
+        with torch.inference_mode():
+            self._sample_until_closed()
+
+    def _sample_until_closed(self) -> None:
         batches = [Batch(self._snapshot, self._limits)]
         waiting: deque[Continuation] = deque()
         while True:

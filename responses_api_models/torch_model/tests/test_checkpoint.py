@@ -10,8 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the training extras: make test-training")
 
+from transformers import MistralConfig, MistralForCausalLM  # noqa: E402
+
 from nemo_gym.errors import LaunchError  # noqa: E402
 from responses_api_models.torch_model.checkpoint import Checkpoint  # noqa: E402
+from responses_api_models.torch_model.self_check import check_batching  # noqa: E402
 from responses_api_models.torch_model.tests.tiny_policy import CONTEXT, make_tokenizer, write_policy  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -48,6 +51,35 @@ def test_layers_that_see_only_a_window_are_refused(folder: Path) -> None:
     change(folder / "config.json", use_sliding_window=True, sliding_window=8, max_window_layers=0, layer_types=None)
     with pytest.raises(LaunchError, match="sliding"):
         load(folder)
+
+
+def test_a_model_whose_every_layer_has_a_window_is_served_up_to_its_size(folder: Path) -> None:
+    for window, length in ((100, 100), (10 * CONTEXT, CONTEXT), (None, CONTEXT)):
+        config = MistralConfig(
+            vocab_size=len(TOKENIZER),
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=CONTEXT,
+            sliding_window=window,
+        )
+        MistralForCausalLM(config).save_pretrained(folder)
+        assert load(folder).context_length == length
+
+
+def test_a_model_that_computes_otherwise_in_a_batch_is_refused(folder: Path) -> None:
+    model = load(folder).model
+    check_batching(model)
+    forward = model.forward
+
+    def without_positions(*ids: Any, **given: Any) -> Any:
+        return forward(*ids, **{**given, "position_ids": None})
+
+    model.forward = without_positions
+    with pytest.raises(LaunchError, match="differ from a plain forward pass"):
+        check_batching(model)
 
 
 def test_weights_that_are_missing_are_told(folder: Path) -> None:
