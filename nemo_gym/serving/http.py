@@ -119,9 +119,9 @@ class HttpClient:
 
     def _open(self) -> Transport:
         # Imported here: a server that calls nobody never needs it.
-        from nemo_gym.serving.aiohttp_transport import AiohttpTransport
+        from nemo_gym.serving.socket_transport import SocketTransport
 
-        self._transport = AiohttpTransport()
+        self._transport = SocketTransport()
         return self._transport
 
     async def close(self) -> None:
