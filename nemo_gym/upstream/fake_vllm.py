@@ -70,6 +70,8 @@ class FakeVLLM:
     """False: a vLLM from before `return_token_ids`."""
     scale_out: bool = False
     """Whether it was started with `--enable-scale-out`."""
+    processed_logprobs: bool = True
+    """Whether it was started with `--logprobs-mode processed_logprobs`."""
     corrects: bool = False
     """Whether it is a trainer's: its chat route takes the prompt so far from the tokens on the last answer."""
     asked: list[tuple[str, Json]] = field(default_factory=list)
@@ -112,6 +114,12 @@ class FakeVLLM:
         refused = self._refusal(body, len(prompt))
         if refused is not None:
             return refused
+        certain = body.get("allowed_token_ids")
+        if certain is not None and len(certain) == 1 == body["max_tokens"]:
+            log_prob = 0.0 if self.processed_logprobs else LOG_PROB
+            logprobs = {"tokens": ["x"], "token_logprobs": [log_prob], "top_logprobs": [{"x": log_prob}]}
+            choice = {"index": 0, "text": "x", "logprobs": logprobs, "finish_reason": "length", "token_ids": certain}
+            return JSONResponse({**_frame("text_completion"), "choices": [choice]})
         said = self.answer(body)
         named = body.get("return_tokens_as_token_ids")
         tokens = [f"token_id:{ord(one)}" if named else one for one in said.sampled]

@@ -47,10 +47,16 @@ _NO_SCALE_OUT = (
     "in <think>…</think>, tool calls what stands in <tool_call>…</tool_call>. For a model that writes them otherwise "
     "start vLLM 0.32 or newer with --enable-scale-out."
 )
+_RAW_LOG_PROBS = (
+    "vLLM's log-probs are those before temperature, and `temperature` is %s: they are not those that tokens were "
+    "sampled with. Start vLLM with `--logprobs-mode processed_logprobs`, or sample at temperature 1."
+)
 _PER_CALL = frozenset({"messages", "max_tokens", "max_completion_tokens", "seed", "logprobs", "top_logprobs", "stream"})
 """What of a request changes from call to call; the other parameters are rendered once."""
 _KEPT_PARAMETERS = 256
 """So many rendered sampling parameters are remembered."""
+_CERTAIN = 1e-3
+"""So close to 0 is the log-prob of the only token there is."""
 _PROMPT_TAIL = 64
 """So many last ids of the prompt vLLM gets for reading: they tell of the first word's space, and of reasoning begun."""
 _RENDERED_TOO = ("reasoning_parser_kwargs", "cache_salt", "priority")
@@ -97,6 +103,8 @@ class VLLMEngine:
         self._parameters: OrderedDict[bytes, Json] = OrderedDict()
         self._context_length: int | None = None
         self._turns = itertools.count()
+        self._log_probs_are_raw: bool | None = None
+        """None until it mattered."""
 
     async def render(self, request: Json) -> list[int]:
         """Refuses messages that are not only text."""
@@ -119,6 +127,8 @@ class VLLMEngine:
         max_tokens = asked.get("max_completion_tokens") or asked.get("max_tokens")
         if max_tokens is None:
             max_tokens = max(1, (await self.context_length() or 0) - len(prompt_ids))
+        if asked.get("temperature") not in (None, 0, 1) and self._log_probs_are_raw is None:
+            await self._look_at_log_probs(asked["temperature"], prompt_ids[0])
         rendered = await self._rendered(asked)
         if rendered is not None:
             return await self._generated(rendered, list(prompt_ids), asked, max_tokens, rollout_key)
@@ -204,6 +214,15 @@ class VLLMEngine:
         if len(self._parameters) > _KEPT_PARAMETERS:
             self._parameters.popitem(last=False)
         return rendered
+
+    async def _look_at_log_probs(self, temperature: float, token: int) -> None:
+        """Warn where they leave the temperature out: the only token that is allowed is certain only after it."""
+        self._log_probs_are_raw = False
+        only = {"prompt": [token], "allowed_token_ids": [token], "max_tokens": 1, "temperature": 1.0, "logprobs": 0}
+        [log_prob] = sampled_log_probs(_only_choice(await self._object("/completions", only)).get("logprobs"))
+        self._log_probs_are_raw = abs(log_prob) > _CERTAIN
+        if self._log_probs_are_raw:
+            log.warning(_RAW_LOG_PROBS, temperature)
 
     async def _tokenize(self, params: Json) -> list[int]:
         answer = await self._object("/tokenize", params, at_root=True)

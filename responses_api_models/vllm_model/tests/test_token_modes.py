@@ -205,7 +205,7 @@ async def test_sampling_parameters_go_to_the_completions_api(stage: Any, client:
     await Conversation(client, model).say(
         user("Hi"), temperature=0.5, top_p=0.9, max_output_tokens=9, tools=[TOOL], extra_body=extra
     )
-    [sent] = asked_at(fake, COMPLETE)
+    sent = asked_at(fake, COMPLETE)[-1]
     wanted = {**extra, "temperature": 0.5, "top_p": 0.9, "top_k": 20, "max_tokens": 9, "model": "tiny"}
     assert {name: sent[name] for name in wanted} == wanted
     assert not {"messages", "tools", "tool_choice", "max_completion_tokens"} & sent.keys()
@@ -222,6 +222,18 @@ async def test_vllm_is_asked_once_what_parameters_mean_that_do_not_change(stage:
     assert [(one["temperature"], one["seed"], one["max_tokens"]) for one in sent] == [
         (0.5, seed, 5 + seed) for seed in range(3)
     ]
+
+
+@pytest.mark.parametrize(("processed", "temperature"), [(True, 0.5), (False, 1.0), (False, 0.5)])
+async def test_log_probs_that_leave_the_temperature_out_are_warned_of(
+    stage: Any, client: AsyncOpenAI, caplog: pytest.LogCaptureFixture, processed: bool, temperature: float
+) -> None:
+    _, url = await stage.vllm(FOUR, processed_logprobs=processed)
+    talk = Conversation(client, await stage.vllm_model(url, return_token_id_information=True, token_mode="ids"))
+    for text in ("Hi", "Ho"):
+        await talk.say(user(text), temperature=temperature)
+    warned = [record for record in caplog.records if "--logprobs-mode processed_logprobs" in record.getMessage()]
+    assert len(warned) == (not processed and temperature != 1)
 
 
 async def test_log_probs_with_text_are_given_when_asked_for(stage: Any, client: AsyncOpenAI) -> None:
