@@ -87,9 +87,9 @@ def config_of(num_prompts: int, num_samples: int, *, step_wise: bool = False, **
     return config
 
 
-def trainer_of(config: SkyRLTrainConfig, generator: Any) -> RayPPOTrainer:
+def trainer_of(config: SkyRLTrainConfig, generator: Any, kind: type[RayPPOTrainer] = RayPPOTrainer) -> RayPPOTrainer:
     """Its constructor would start workers on GPUs; no method called here needs them."""
-    trainer = RayPPOTrainer.__new__(RayPPOTrainer)
+    trainer = kind.__new__(kind)
     trainer.cfg = config
     trainer.tokenizer = Tokenizer()
     trainer.generator = generator

@@ -23,6 +23,7 @@ from tests.with_trainers.skyrl_trainer import (  # isort: skip
     trainer_of,
 )
 
+from skyrl.train.fully_async_trainer import FullyAsyncRayPPOTrainer, GeneratedOutputGroup
 from skyrl.train.generators.utils import (
     concatenate_generator_outputs,
     get_metrics_from_generator_output,
@@ -233,6 +234,23 @@ def test_batches_can_be_put_together(options: dict[str, Any]) -> None:
     for key in ("prompt_token_ids", "response_ids", "rewards", "loss_masks", "rollout_logprobs", "trajectory_ids"):
         assert together[key] == at_once[key], key
     assert together["rollout_metrics"]["gym/num_rollouts"] == len(rollouts)
+
+
+@each_option
+async def test_its_asynchronous_trainer_makes_the_same_batch_of_groups(options: dict[str, Any]) -> None:
+    rollouts = rollouts_of()
+    batch, trainer = await skyrls(rollouts, {}, **options)
+    asynchronous = trainer_of(trainer.cfg, Prepared(None), FullyAsyncRayPPOTrainer)
+    asynchronous.global_step, asynchronous.max_staleness_steps, asynchronous.trajectory_logger = 3, 2, None
+    groups = []
+    for task in range(NUM_TASKS):
+        output = output_of([each for each in rollouts if each["_ng_task_index"] == task], **options)
+        groups.append(GeneratedOutputGroup(output, str(task), global_step_when_scheduled=2))
+    same = asynchronous.convert_generation_group_mini_batch_to_training_input(groups)
+    same["values"] = None
+    advantages = asynchronous.compute_advantages_and_returns(same)["advantages"]
+    assert torch.equal(advantages, batch["advantages"])
+    assert asynchronous.all_metrics["gym/num_rollouts"] == len(rollouts)
 
 
 def test_its_merging_of_steps_gives_our_one_row_a_rollout() -> None:

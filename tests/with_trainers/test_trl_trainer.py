@@ -55,9 +55,7 @@ def plain_words() -> list[Json]:
 # --------------------------------------------------------------------------------------------- which rows are played
 
 
-@pytest.mark.parametrize(
-    "env, expected", [(AGENT, True), (TOOLS, True), (MATH, False)]
-)
+@pytest.mark.parametrize("env, expected", [(AGENT, True), (TOOLS, True), (MATH, False)])
 def test_an_environment_is_multi_turn_where_it_talks_back_or_has_tools(
     tmp_path: Path, gym: RunningGym, env: str, expected: bool
 ) -> None:
