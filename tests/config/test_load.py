@@ -192,7 +192,8 @@ def test_secrets_stay_out_of_the_text_of_a_configuration(workplace):
     assert "hunter22" not in repr(workplace.load(BOTH, "+maze.resources_servers.maze.password=hunter22"))
 
 
-ENDPOINTS = ["+policy_api_key=k", "+policy_model_name=m", "+user_base_url=u", "+user_api_key=k", "+user_model_name=m"]
+ENDPOINTS = [f"+{name}=x" for name in ("policy_api_key", "policy_model_name", "policy_model_path")]
+ENDPOINTS += [f"+{name}=x" for name in ("user_base_url", "user_api_key", "user_model_name")]
 """What `env.yaml` holds of the policy, beside its `policy_base_url`, and of a simulated user."""
 SHIPPED = sorted(places.INSTALL_ROOT.glob("re*_*/*/configs/*.yaml"))
 

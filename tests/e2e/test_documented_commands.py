@@ -14,15 +14,15 @@ import pytest
 from tests.e2e.documents import ROOT, bash_blocks, checkout_in, running, shell
 from tests.needed_programs import marks_for
 
-SEPARATE = ("environments.md", "mcp.md", "performance.md", "simulated-users.md")
+SEPARATE = ("environments.md", "mcp.md", "performance.md", "recipes.md", "simulated-users.md")
 """They hold files and code too, or run for minutes: tests of their own, as for the pages on writing."""
 PAGES = [
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
     if not page.name.startswith("writing-") and page.name not in SEPARATE
 ]
-NOT_HERE = ("make ", "source ")
-"""`make test` is what runs this; `make quickstart` is tested below by its script."""
+NOT_HERE = ("make ", "source ", "python -m pytest ")
+"""`make test` is what runs this and all other tests; `make quickstart` is tested below by its script."""
 
 pytestmark = pytest.mark.e2e
 
