@@ -19,7 +19,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast, num_layers: int, seed: int) -
         num_hidden_layers=num_layers,
         num_attention_heads=4,
         num_key_value_heads=4,
-        head_dim=16,
+        head_dim=32,  # the least that vLLM serves on a CPU
         max_position_embeddings=MAX_LENGTH,
         tie_word_embeddings=False,
         initializer_range=0.1,  # large, as the model is small: it learns to copy in a few hundred steps

@@ -18,7 +18,7 @@ class TrainDemoOptions(OptionsModel):
     seed: int = Field(default=0, ge=0)
     """Of rows, weights and training."""
     steps: int | None = Field(default=None, ge=1)
-    """Steps of GRPO, each on 128 rollouts (60 or 80)."""
+    """Steps of GRPO, each on 128 rollouts (70 or 80)."""
     mode: Literal["whole", "step_wise"] = "whole"
     """A sample for each rollout, or step_wise: for each turn."""
     estimator: Literal["grpo", "rloo", "reinforce_plus_plus", "gae", "turn_gae", "bi_level_gae"] = "grpo"

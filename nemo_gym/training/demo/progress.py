@@ -1,4 +1,4 @@
-"""Live progress: a line for each step, while the trainer works."""
+"""Live progress: a curve in the terminal, a line for each step, while the trainer works."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from nemo_gym.training.demo.record import StepRecord, TrainingRecord
 
+HEADER = "  step  reward                        log-prob mismatch  tokens/s      s"
+BAR_WIDTH = 20
+"""Characters of a bar of reward 1."""
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
 
 class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
-    """Keeps the record and prints it."""
+    """Keeps the record and prints it. Lines fit into a terminal of 80 columns."""
 
     def __init__(self, record: TrainingRecord, console: Console) -> None:
         self._record, self._console = record, console
         self._began = time.monotonic()
+        self._print(HEADER, "dim")
 
     def on_log(
         self,
@@ -27,7 +33,7 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
         **_: Any,
     ) -> None:
         if logs and "reward" in logs:
-            self._console.print(self._line(self._record.add_step(state.global_step, logs)), highlight=False)
+            self._print(self._line(self._record.add_step(state.global_step, logs)))
 
     def on_evaluate(
         self,
@@ -40,12 +46,22 @@ class Progress(TrainerCallback):  # type: ignore[misc, unused-ignore]
         reward = float((metrics or {})["eval_reward"])
         self._record.held_out[state.global_step] = reward
         self._record.start_clock()
-        self._console.print(f"{'':>14}held-out reward [bold]{reward:.3f}[/bold]", highlight=False)
+        self._print(f"{state.global_step:>6}  {reward:6.3f}  {bar(reward)}  held out", "bold")
 
     def _line(self, step: StepRecord) -> str:
         seconds = time.monotonic() - self._began
         failed = f"  [red]{step.failed} failed[/red]" if step.failed else ""
         return (
-            f"step {step.step:>3}/{self._record.num_steps}  reward {step.reward:6.3f}  log-prob mismatch "
-            f"{step.mismatch_max:.0e}  {step.tokens_per_s:>6,.0f} tokens/s  {seconds:>4.0f} s{failed}"
+            f"{step.step:>6}  {step.reward:6.3f}  {bar(step.reward)}  "
+            f"{step.mismatch_max:>17.0e}  {step.tokens_per_s:>8,.0f}  {seconds:>5.0f}{failed}"
         )
+
+    def _print(self, line: str, style: str = "") -> None:
+        self._console.print(line, style=style, highlight=False, soft_wrap=True)
+
+
+def bar(reward: float) -> str:
+    """As long as the reward, in eighths of a character; empty below 0, full above 1."""
+    eighths = round(min(1.0, max(0.0, reward)) * BAR_WIDTH * len(EIGHTHS))
+    whole, rest = divmod(eighths, len(EIGHTHS))
+    return ("█" * whole + EIGHTHS[rest].strip()).ljust(BAR_WIDTH)

@@ -46,7 +46,7 @@ def run_demo(options: TrainDemoOptions, console: Console) -> dict[str, Any]:
     warmed_up = time.monotonic()
     with RunningGym.start(server_config(task, folder, options, recipe)) as gym:
         running = time.monotonic()
-        console.print(f"servers run: {', '.join(gym.client.directory)} ({running - warmed_up:.0f} s)", highlight=False)
+        console.print(f"servers run: {', '.join(gym.client.directory)} ({running - warmed_up:.0f} s)", soft_wrap=True)
         record = _train(task, rows, folder, gym, options, recipe, console)
         trained = time.monotonic()
     seconds = Seconds(
@@ -79,6 +79,7 @@ def _warm_up(folder: Path, task: DemoTask, rows: Rows, options: TrainDemoOptions
         f"{result.num_demonstrations} demonstrations of reward {result.demonstrated_reward:.3f} "
         f"({time.monotonic() - began:.0f} s)",
         highlight=False,
+        soft_wrap=True,
     )
     return result
 

@@ -37,5 +37,5 @@ class DemoTask:
     num_layers: int = 2
     """Of the model."""
     learning_rate: float = 1e-3
-    steps: int = 60
+    steps: int = 70
     """Optimizer steps of a usual run."""

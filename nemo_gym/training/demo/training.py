@@ -52,7 +52,7 @@ def _config(task: DemoTask, num_held_out: int, options: TrainDemoOptions, recipe
         chosen["credit"] = "final" if options.estimator in ("grpo", "rloo") else "turn"
     return config_of(
         recipe,
-        str(options.output_dir / "trainer"),
+        str(options.output_dir),
         **chosen,
         max_steps=options.steps or task.steps,
         num_generations=rollouts_per_task,
