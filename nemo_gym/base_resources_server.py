@@ -21,6 +21,7 @@ from nemo_gym.schemas.episode import (
     BaseSeedSessionResponse,
     BaseVerifyRequest,
     BaseVerifyResponse,
+    MetricsMode,
     ReverifyMode,
 )
 from nemo_gym.schemas.responses import Response as NeMoGymResponse
@@ -114,6 +115,16 @@ class SimpleResourcesServer(SimpleServer):
 
     async def run_cpu(self, function: Callable[..., T], *args: object, timeout_s: float = 60.0) -> T:
         """`function(*args)` in a child process: for scoring that takes more than a few milliseconds.
+    async def metrics_mode(self) -> MetricsMode:
+        """`GET /metrics_mode`: whether the metrics are the default ones, which a collector computes by itself."""
+        cls, base = type(self), SimpleResourcesServer
+        is_default = (
+            cls.aggregate_metrics is base.aggregate_metrics
+            and cls.compute_metrics is base.compute_metrics
+            and cls.get_key_metrics is base.get_key_metrics
+        )
+        return MetricsMode.DEFAULT if is_default else MetricsMode.OWN
+
 
         `function` is a plain function of a module; arguments and result can be pickled. Raises `SandboxError` after
         `timeout_s` seconds; the process is killed.
@@ -130,6 +141,7 @@ class SimpleResourcesServer(SimpleServer):
         app.post("/aggregate_metrics")(self.aggregate_metrics)
         app.get("/reverify_mode")(self._reverify_mode)
         if self.config.mcp:
+        app.get("/metrics_mode")(self.metrics_mode)
             # Imported here: loading the SDK takes a second, which only who asks for it shall wait.
             from nemo_gym.serving.mcp import McpMiddleware
 

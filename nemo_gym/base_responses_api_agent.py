@@ -9,7 +9,13 @@ from starlette.requests import Request
 
 from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.metrics.aggregate import aggregate_metrics, default_key_metrics
-from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest, BaseVerifyResponse
+from nemo_gym.schemas.episode import (
+    AggregateMetrics,
+    AggregateMetricsRequest,
+    BaseRunRequest,
+    BaseVerifyResponse,
+    MetricsMode,
+)
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.serving.app import SimpleServer
 
@@ -49,9 +55,20 @@ class SimpleResponsesAPIAgent(SimpleServer):
             body.verify_responses, compute_metrics=self.compute_metrics, get_key_metrics=self.get_key_metrics
         )
 
+    async def metrics_mode(self) -> MetricsMode:
+        """`GET /metrics_mode`: whether the metrics are the default ones, which a collector computes by itself."""
+        cls, base = type(self), SimpleResponsesAPIAgent
+        is_default = (
+            cls.aggregate_metrics is base.aggregate_metrics
+            and cls.compute_metrics is base.compute_metrics
+            and cls.get_key_metrics is base.get_key_metrics
+        )
+        return MetricsMode.DEFAULT if is_default else MetricsMode.OWN
+
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()
         app.post("/run")(self.run)
         app.post("/v1/responses")(self.responses)
         app.post("/aggregate_metrics")(self.aggregate_metrics)
+        app.get("/metrics_mode")(self.metrics_mode)
         return app

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nemo_gym.metrics.fields import is_score, numeric_fields
-from nemo_gym.metrics.pass_at_k import compute_pass_majority_metrics
+from nemo_gym.metrics.pass_at_k import RunningPassAtK
+from nemo_gym.metrics.running_spread import RunningSpread
 from nemo_gym.metrics.spread import spread_of_fields
 from nemo_gym.schemas.episode import AggregateMetrics
 from nemo_gym.schemas.rollout import ROLLOUT_INDEX, TASK_INDEX
@@ -16,6 +17,8 @@ GetKeyMetrics = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 ANSWER_KEY = "extracted_answer"
 """Field that majority@k votes on by default."""
+MEDIAN_SAMPLE = 20_000
+"""The median over more rollouts than this is that of a uniform sample of so many."""
 
 
 def aggregate_metrics(
@@ -33,20 +36,56 @@ def aggregate_metrics(
     `get_key_metrics(agent_metrics)` returns, by default `mean/reward` and every `pass@k/reward`.
     """
     tasks = group_by_task(verify_responses)
-    numbers = [[numeric_fields(rollout) for rollout in rollouts] for rollouts in tasks]
-    agent_metrics: dict[str, Any] = dict(spread_of_fields([rollout for group in numbers for rollout in group]))
-    agent_metrics.update(_scores_metrics(tasks, answer_key))
+    running = RunningAggregate(answer_key)
+    group_level_metrics = [running.add(rollouts) for rollouts in tasks]
+    agent_metrics = running.agent_metrics()
     if compute_metrics is not None:
         agent_metrics.update(compute_metrics(tasks))
     pick = get_key_metrics or default_key_metrics
     return AggregateMetrics(
-        group_level_metrics=[
-            {TASK_INDEX: rollouts[0].get(TASK_INDEX), "num_rollouts": len(rollouts), **spread_of_fields(group)}
-            for rollouts, group in zip(tasks, numbers, strict=True)
-        ],
+        group_level_metrics=group_level_metrics,
         agent_metrics=agent_metrics,
         key_metrics=dict(pick(agent_metrics)),
     )
+
+
+class RunningAggregate:
+    """The same statistics of tasks that come one by one, in memory that does not grow with their number."""
+
+    def __init__(self, answer_key: str = ANSWER_KEY) -> None:
+        self._answer_key = answer_key
+        self._spreads: dict[str, RunningSpread] = {}
+        self._not_scores: set[str] = set()
+        self._passes = RunningPassAtK()
+        self._has_answers = False
+
+    def add(self, rollouts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Take the rollouts of one task, in order of rollout index; returns its entry of `group_level_metrics`."""
+        numbers = [numeric_fields(rollout) for rollout in rollouts]
+        for fields in numbers:
+            for path, value in fields.items():
+                self._take(path, value)
+        scores = [{path: value for path, value in fields.items() if path not in self._not_scores} for fields in numbers]
+        self._has_answers = self._has_answers or any(self._answer_key in rollout for rollout in rollouts)
+        self._passes.add(scores, [rollout.get(self._answer_key) for rollout in rollouts])
+        return {TASK_INDEX: rollouts[0].get(TASK_INDEX), "num_rollouts": len(rollouts), **spread_of_fields(numbers)}
+
+    def agent_metrics(self) -> dict[str, Any]:
+        """Over all tasks so far."""
+        found: dict[str, Any] = {
+            f"{name}/{path}": value
+            for path, running in self._spreads.items()
+            for name, value in running.spread().items()
+        }
+        return found | self._passes.metrics(majority=self._has_answers)
+
+    def _take(self, path: str, value: float) -> None:
+        if path not in self._spreads:
+            self._spreads[path] = RunningSpread(MEDIAN_SAMPLE)
+        self._spreads[path].add(value)
+        if path not in self._not_scores and not is_score(path, [value]):
+            self._not_scores.add(path)
+            self._passes.drop(path)
 
 
 def default_key_metrics(agent_metrics: dict[str, Any]) -> dict[str, Any]:
@@ -77,18 +116,3 @@ def group_by_task(verify_responses: Iterable[dict[str, Any]]) -> list[list[dict[
 def _rollout_index(rollout: dict[str, Any]) -> int:
     index = rollout.get(ROLLOUT_INDEX)
     return index if isinstance(index, int) else 0
-
-
-def _scores_metrics(tasks: list[list[dict[str, Any]]], answer_key: str) -> dict[str, float]:
-    columns: dict[str, list[float]] = {}
-    for rollouts in tasks:
-        for rollout in rollouts:
-            for path, value in numeric_fields(rollout).items():
-                columns.setdefault(path, []).append(value)
-    scores = {path for path, values in columns.items() if is_score(path, values)}
-    has_answers = any(answer_key in rollout for rollouts in tasks for rollout in rollouts)
-
-    def score(rollout: dict[str, Any]) -> dict[str, float]:
-        return {path: value for path, value in numeric_fields(rollout).items() if path in scores}
-
-    return compute_pass_majority_metrics(tasks, score, answer_key if has_answers else None)[0]

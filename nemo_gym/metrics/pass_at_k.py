@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from nemo_gym.metrics.running_mean import RunningMean
 from nemo_gym.metrics.spread import sample_std
 
 ScoreFunction = Callable[[dict[str, Any]], Mapping[str, float]]
@@ -76,17 +77,10 @@ def compute_pass_majority_metrics(
     """
     score = score_fn or _reward
     scores = [[_numbers(score(rollout)) for rollout in rollouts] for rollouts in tasks]
-    names = list(dict.fromkeys(name for group in scores for rollout in group for name in rollout))
-    max_k = max((len(rollouts) for rollouts in tasks), default=0)
-    metrics: dict[str, float] = {}
-    for k in ks_up_to(max_k):
-        for name in names:
-            columns = [[rollout[name] for rollout in group if name in rollout] for group in scores]
-            _put_mean(metrics, f"pass@{k}/{name}", [pass_at_k(column, k) for column in columns if len(column) >= k])
-            _put_runs(metrics, f"pass@1[avg-of-{k}]/{name}", [column[:k] for column in columns if len(column) >= k])
-        if answer_key is not None:
-            _put_majority(metrics, tasks, scores, names, answer_key, k)
-    return metrics, scores, names, max_k
+    running = RunningPassAtK()
+    for rollouts, group in zip(tasks, scores, strict=True):
+        running.add(group, None if answer_key is None else [rollout.get(answer_key) for rollout in rollouts])
+    return running.metrics(), scores, running.names, running.max_k
 
 
 def compute_subset_metrics(
@@ -135,6 +129,102 @@ def highest_k_metrics(
     return by_k[max(by_k)] if by_k else {}
 
 
+class RunningPassAtK:
+    """The metrics of `compute_pass_majority_metrics`, of tasks that come one by one and are not kept.
+
+    Memory grows with the number of scores and the size of the largest group, not with the number of tasks.
+    """
+
+    def __init__(self) -> None:
+        self.max_k = 0
+        """Size of the largest group so far."""
+        self._figures: dict[str, dict[int, _Figures]] = {}
+        """By score name and k, names in order of first appearance."""
+        self._no_answer: dict[int, RunningMean] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Of the scores, in order of first appearance."""
+        return list(self._figures)
+
+    def add(self, scores: Sequence[Mapping[str, float]], answers: Sequence[Any] | None) -> None:
+        """Take one task: each rollout's scores and, for majority@k, answers, both in order of rollout index."""
+        self._grow(len(scores))
+        votes = None if answers is None else [None if answer == "" else answer for answer in answers]
+        for name in dict.fromkeys(name for rollout in scores for name in rollout):
+            by_k = self._figures.setdefault(name, {})
+            places = [place for place, rollout in enumerate(scores) if name in rollout]
+            values = [scores[place][name] for place in places]
+            chosen = None if votes is None else [votes[place] for place in places]
+            for k in self._ks(len(values)):
+                by_k.setdefault(k, _Figures(k)).add(values, chosen, k)
+        if votes is not None:
+            for k in self._ks(len(votes)):
+                missing = sum(vote is None for vote in votes[:k]) / k
+                self._no_answer.setdefault(k, RunningMean()).add(missing)
+
+    def drop(self, name: str) -> None:
+        """Forget a score and whatever was taken of it."""
+        self._figures.pop(name, None)
+
+    def metrics(self, *, majority: bool = True) -> dict[str, float]:
+        """Of the tasks so far. Without `majority` answers are left aside."""
+        found: dict[str, float] = {}
+        for k in ks_up_to(self.max_k):
+            of_k = {name: by_k[k] for name, by_k in self._figures.items() if k in by_k}
+            for name, figures in of_k.items():
+                found[f"pass@{k}/{name}"] = 100.0 * figures.best.mean()
+                found.update(figures.averages(f"pass@1[avg-of-{k}]/{name}"))
+            if majority:
+                voted = {name: figures.majority for name, figures in of_k.items() if figures.majority.count}
+                found.update({f"majority@{k}/{name}": 100.0 * score.mean() for name, score in voted.items()})
+                if k in self._no_answer:
+                    found[f"pass@1[avg-of-{k}]/{NO_ANSWER}"] = 100.0 * self._no_answer[k].mean()
+        return found
+
+    def _grow(self, size: int) -> None:
+        """A larger group makes its size the largest k, in place of the one before, unless that is a power of two."""
+        before = self.max_k
+        if size <= before:
+            return
+        self.max_k = size
+        if before not in ks_up_to(size):
+            self._no_answer.pop(before, None)
+            for by_k in self._figures.values():
+                by_k.pop(before, None)
+
+    def _ks(self, size: int) -> list[int]:
+        """Every k for which a group of that size counts."""
+        return [k for k in ks_up_to(self.max_k) if k <= size]
+
+
+class _Figures:
+    """One score at one k."""
+
+    def __init__(self, k: int) -> None:
+        self.best = RunningMean()
+        self.majority = RunningMean()
+        self._average = RunningMean()
+        self._runs = [RunningMean() for _ in range(k)]
+
+    def add(self, values: Sequence[float], votes: Sequence[Any] | None, k: int) -> None:
+        self.best.add(pass_at_k(values, k))
+        self._average.add(math.fsum(values[:k]) / k)
+        for run, value in zip(self._runs, values[:k], strict=True):
+            run.add(value)
+        if votes is not None:
+            self.majority.add(majority_at_k(votes, values, k))
+
+    def averages(self, key: str) -> dict[str, float]:
+        """The mean over all, and how much the k runs differ; run j is every task's j-th rollout."""
+        found = {key: 100.0 * self._average.mean()}
+        if len(self._runs) > 1:
+            std = sample_std([100.0 * run.mean() for run in self._runs])
+            found[f"{key}/std_dev_across_runs"] = std
+            found[f"{key}/std_err_across_runs"] = std / math.sqrt(len(self._runs))
+        return found
+
+
 def _reward(rollout: dict[str, Any]) -> Mapping[str, float]:
     return {"reward": rollout["reward"]} if "reward" in rollout else {}
 
@@ -145,45 +235,6 @@ def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
         for name, value in scores.items()
         if isinstance(value, bool | int | float) and math.isfinite(value)
     }
-
-
-def _put_mean(metrics: dict[str, float], key: str, values: list[float]) -> None:
-    if values:
-        metrics[key] = 100.0 * math.fsum(values) / len(values)
-
-
-def _put_runs(metrics: dict[str, float], key: str, groups: list[list[float]]) -> None:
-    """The mean of groups of equal size k, and how much their k columns ("runs") differ."""
-    _put_mean(metrics, key, [math.fsum(group) / len(group) for group in groups])
-    if groups and len(groups[0]) > 1:
-        runs = [100.0 * math.fsum(run) / len(run) for run in zip(*groups, strict=True)]
-        metrics[f"{key}/std_dev_across_runs"] = sample_std(runs)
-        metrics[f"{key}/std_err_across_runs"] = sample_std(runs) / math.sqrt(len(runs))
-
-
-def _put_majority(
-    metrics: dict[str, float],
-    tasks: list[list[dict[str, Any]]],
-    scores: list[list[dict[str, float]]],
-    names: list[str],
-    answer_key: str,
-    k: int,
-) -> None:
-    answers = [[_answer(rollout, answer_key) for rollout in rollouts] for rollouts in tasks]
-    for name in names:
-        majorities: list[float] = []
-        for given, group in zip(answers, scores, strict=True):
-            scored = [(answer, rollout[name]) for answer, rollout in zip(given, group, strict=True) if name in rollout]
-            if len(scored) >= k:
-                majorities.append(majority_at_k([answer for answer, _ in scored], [value for _, value in scored], k))
-        _put_mean(metrics, f"majority@{k}/{name}", majorities)
-    missing = [math.fsum(answer is None for answer in given[:k]) / k for given in answers if len(given) >= k]
-    _put_mean(metrics, f"pass@1[avg-of-{k}]/{NO_ANSWER}", missing)
-
-
-def _answer(rollout: dict[str, Any], answer_key: str) -> Any:
-    answer = rollout.get(answer_key)
-    return None if answer == "" else answer
 
 
 def _answer_key(answer: Any) -> str:

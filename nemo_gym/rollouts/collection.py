@@ -9,11 +9,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
-
 from nemo_gym.rollouts.agent_metrics import AGGREGATE_TIMEOUT_S, CollectedMetrics, collect_metrics
 from nemo_gym.rollouts.attempt import Result
-from nemo_gym.rollouts.files import CollectionFiles, write_whole
+from nemo_gym.rollouts.files import CollectionFiles
 from nemo_gym.rollouts.plan import Plan, PlanOptions, write_plan
 from nemo_gym.rollouts.record import CollectionRecord
 from nemo_gym.rollouts.rows import TaskRow
@@ -111,9 +109,7 @@ async def keep_results(
 async def sum_up(client: ServerClient, store: RolloutStore, stop: Stop) -> Collected:
     """Compute the metrics of all results in a store and write them beside it."""
     wait_s = INTERRUPTED_METRICS_TIMEOUT_S if stop.asked else AGGREGATE_TIMEOUT_S
-    metrics = await collect_metrics(client, store.results(), timeout_s=wait_s)
-    entries = [entry.model_dump() for entry in metrics.entries]
-    write_whole(store.files.metrics, orjson.dumps(entries, option=orjson.OPT_INDENT_2) + b"\n")
+    metrics = await collect_metrics(client, store.tasks(), store.files.metrics, timeout_s=wait_s)
     interrupted = stop.asked and store.tally.not_run > 0
     return Collected(store.files, store.tally, metrics, interrupted=interrupted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -27,6 +28,8 @@ from nemo_gym.schemas.rollout import (
     TASK_INDEX,
 )
 
+_NO_RESULT = -1
+
 
 @dataclass(frozen=True)
 class StandingFailure:
@@ -43,7 +46,7 @@ class StandingFailure:
 class RolloutStore:
     """Holds the lock on a collection's files. One result or one failure per rollout, never both, never two.
 
-    Memory: one byte per rollout, plus the failures.
+    Memory: eight bytes per rollout, plus the failures.
     """
 
     def __init__(self, files: CollectionFiles, *, resume: bool, overwrite: bool, max_attempts: int) -> None:
@@ -64,7 +67,8 @@ class RolloutStore:
             raise
         self._started = False
         self._failure_lines = 0
-        self._done = bytearray()
+        self._offsets = array("q")
+        """Where in the results file each place's line begins."""
         self._standing: dict[int, StandingFailure] = {}
         self.tally = Tally(0)
         if self._used() and not resume and not overwrite:
@@ -90,7 +94,7 @@ class RolloutStore:
         self.plan = Plan(self.files.inputs, draft.num_tasks, draft.num_repeats, draft.input_sha256)
         record.write(self.files.run)
         self.files.metrics.unlink(missing_ok=True)
-        self._done = bytearray(self.plan.size)
+        self._offsets = array("q", [_NO_RESULT]) * self.plan.size
         self.tally.requested = self.plan.size
         self._results.mend()
         self._failures.mend()
@@ -110,7 +114,7 @@ class RolloutStore:
 
     def rows_to_run(self) -> Iterator[TaskRow]:
         """Rows without a result that may still be tried, in order, read as they are asked for."""
-        skip = bytearray(self._done)
+        skip = bytearray(offset != _NO_RESULT for offset in self._offsets)
         for place, failure in self._standing.items():
             skip[place] = failure.terminal or failure.attempts >= self._max_attempts
         attempts = {place: failure.attempts for place, failure in self._standing.items()}
@@ -128,14 +132,30 @@ class RolloutStore:
             return
         self.tally.failed_in_a_row = 0
         keys = {key: row[key] for key in (TASK_INDEX, ROLLOUT_INDEX)}
+        offset = self._results.size_bytes
         self._results.append(
             orjson.dumps(keys | {"reward": float(result["reward"])} | _without(result, *keys, "reward"))
         )
-        self._set_done(place, float(result["reward"]))
+        self._set_done(place, offset, float(result["reward"]))
 
     def results(self) -> Iterator[bytes]:
         """The result lines so far, one by one."""
         return (line for _, line in self._results.lines())
+
+    def tasks(self) -> Iterator[list[bytes]]:
+        """The result lines of each task that has any, by task index, each task's by rollout index."""
+        with self.files.results.open("rb") as file:
+
+            def line_at(offset: int) -> bytes:
+                file.seek(offset)
+                return file.readline()
+
+            repeats = self.plan.num_repeats
+            for start in range(0, self.plan.size, repeats):
+                offsets = self._offsets[start : start + repeats]
+                lines = [line_at(offset) for offset in offsets if offset != _NO_RESULT]
+                if lines:
+                    yield lines
 
     def sync(self) -> None:
         """Wait until everything kept so far is on the disk."""
@@ -180,13 +200,15 @@ class RolloutStore:
         return place
 
     def _read_results(self) -> None:
+        offset = 0
         for number, line in self._results.lines():
             head = ResultLine.read(self.files.results, number, line)
             place = self._place(head.task, head.rollout)
-            if self._done[place]:
+            if self._offsets[place] != _NO_RESULT:
                 message = f"a second result of task {head.task}, rollout {head.rollout}; remove one"
                 raise DataError(str(self.files.results), number, message)
-            self._set_done(place, head.reward)
+            self._set_done(place, offset, head.reward)
+            offset += len(line) + 1
 
     def _read_failures(self) -> None:
         for number, line in self._failures.lines():
@@ -202,7 +224,7 @@ class RolloutStore:
                 )
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(str(self.files.failures), number, "is no failed rollout; remove the line") from error
-            if not self._done[place]:
+            if self._offsets[place] == _NO_RESULT:
                 self._set_failed(place, standing)
 
     def _add_failure(self, place: int, row: TaskRow, failure: dict[str, Any]) -> None:
@@ -225,9 +247,9 @@ class RolloutStore:
             line = self._failure_lines
         self._set_failed(place, StandingFailure(str(failure[FAILURE_CLASS]), attempt + 1, terminal, line))
 
-    def _set_done(self, place: int, reward: float) -> None:
+    def _set_done(self, place: int, offset: int, reward: float) -> None:
         self._set_failed(place, None)
-        self._done[place] = 1
+        self._offsets[place] = offset
         self.tally.completed += 1
         self.tally.reward_sum += reward
 

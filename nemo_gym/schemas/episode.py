@@ -16,6 +16,7 @@ SERVER_ROUTES = frozenset(
         "docs",
         "mcp",
         "metrics",
+        "metrics_mode",
         "openapi.json",
         "redoc",
         "reset",
@@ -132,6 +133,15 @@ class AggregateMetrics(BaseModel):
     """Statistics over all rollouts, keyed `mean/reward`, `pass@1/reward`, ..."""
     key_metrics: dict[str, Any] = Field(default_factory=dict)
     """The few of `agent_metrics` that one looks at first."""
+
+
+class MetricsMode(StrEnum):
+    """Who can compute the answer of `POST /aggregate_metrics`. A server that does not say must be asked."""
+
+    DEFAULT = "default"
+    """Whoever has the rollouts: the statistics are the default ones."""
+    OWN = "own"
+    """Only the server: its author defined metrics of its own."""
 
 
 class ReverifyMode(StrEnum):

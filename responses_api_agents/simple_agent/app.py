@@ -20,7 +20,7 @@ from nemo_gym.agent_loop.model import RemoteModel
 from nemo_gym.agent_loop.routes import Routes
 from nemo_gym.base_responses_api_agent import BaseResponsesAPIAgentConfig, SimpleResponsesAPIAgent
 from nemo_gym.config_types import ModelServerRef, ResourcesServerRef
-from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest
+from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest, MetricsMode
 from nemo_gym.schemas.responses import ResponseCreateParams
 from nemo_gym.schemas.rollout import ROLLOUT_ID, FailureClass, RolloutFailure
 from nemo_gym.serving.cancellation import until_disconnected
@@ -104,6 +104,12 @@ class SimpleAgent(SimpleResponsesAPIAgent):
         answer = await self.server_client.post(self.config.resources_server.name, "/aggregate_metrics", body)
         answer.raise_for_status()
         return AggregateMetrics.model_validate(answer.parse())
+    async def metrics_mode(self) -> MetricsMode:
+        if type(self).aggregate_metrics is not SimpleAgent.aggregate_metrics:
+            return MetricsMode.OWN
+        answer = await self.server_client.get(self.config.resources_server.name, "/metrics_mode")
+        return MetricsMode(answer.parse()) if answer.ok else MetricsMode.OWN
+
 
     def _episode(self, row: dict[str, Any], rollout_id: str, cookies: dict[str, str] | None = None) -> Episode:
         config = self.config

@@ -69,3 +69,10 @@ def test_a_rollout_without_a_number_is_counted_but_changes_no_statistic() -> Non
     found = aggregate_metrics([answer(0, 0, 1.0), answer(0, 1, float("nan"))])
     assert found.agent_metrics["mean/reward"] == pytest.approx(1.0)
     assert found.group_level_metrics[0]["num_rollouts"] == 2
+
+
+def test_a_field_is_no_score_once_one_rollout_has_another_number() -> None:
+    flags = [answer(task, 0, 1.0, solved=task % 2, steps=float(task)) for task in range(4)]
+    found = aggregate_metrics(flags).agent_metrics
+    assert found["pass@1/solved"] == 50.0
+    assert "pass@1/steps" not in found and found["max/steps"] == 3.0

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_gym.metrics.pass_at_k import (
+    RunningPassAtK,
     compute_pass_majority_metrics,
     compute_subset_metrics,
     highest_k_metrics,
@@ -158,3 +159,33 @@ def test_highest_k_metrics_picks_the_largest_k_of_one_family() -> None:
 def test_highest_k_metrics_keeps_and_leaves_out_the_scores_named() -> None:
     metrics = {"pass@2/a": 1.0, "pass@2/b": 2.0, "pass@2/c": 3.0}
     assert highest_k_metrics(metrics, "pass@{k}", score_names=["a", "b"], exclude_names=["b"]) == {"pass@2/a": 1.0}
+
+
+groups_of_scores = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=9), min_size=1, max_size=6)
+
+
+@given(groups_of_scores, st.data())
+def test_every_k_counts_the_tasks_with_so_many_rollouts_in_whatever_order_they_come(
+    groups: list[list[float]], data: st.DataObject
+) -> None:
+    running = RunningPassAtK()
+    for group in data.draw(st.permutations(groups)):
+        running.add([{"reward": score} for score in group], None)
+    largest = max(map(len, groups))
+    expected = {}
+    for k in ks_up_to(largest):
+        large_enough = [group for group in groups if len(group) >= k]
+        expected[f"pass@{k}/reward"] = 100 * sum(pass_at_k(group, k) for group in large_enough) / len(large_enough)
+        averages = [sum(group[:k]) / k for group in large_enough]
+        expected[f"pass@1[avg-of-{k}]/reward"] = 100 * sum(averages) / len(averages)
+    found = {name: value for name, value in running.metrics().items() if not name.endswith("_across_runs")}
+    assert found == pytest.approx(expected)
+    assert running.max_k == largest
+
+
+def test_a_score_that_is_dropped_leaves_nothing_behind() -> None:
+    running = RunningPassAtK()
+    running.add([{"reward": 1.0, "steps": 1.0}], None)
+    running.drop("steps")
+    assert running.names == ["reward"]
+    assert not [name for name in running.metrics() if "steps" in name]

@@ -15,6 +15,7 @@ from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerAddress
 
+TINY_AGENT_SETTINGS = {"broken_metrics": False, "metrics_mode": "own", "num_agents": 1}
 WriteRows = Callable[[list[dict[str, Any]]], Path]
 
 
@@ -38,7 +39,7 @@ async def http() -> AsyncIterator[HttpClient]:
 @pytest.fixture
 async def client(agent_url: str, http: HttpClient) -> ServerClient:
     """Reaches the tiny agent by two names; `dead_agent` is nobody."""
-    await http.request("POST", agent_url + "/set", json={"broken_metrics": False, "num_agents": 1})
+    await http.request("POST", agent_url + "/set", json=TINY_AGENT_SETTINGS)
     urls = {"tiny_agent": agent_url, "other_agent": agent_url, "dead_agent": "http://127.0.0.1:9"}
     return ServerClient(
         {

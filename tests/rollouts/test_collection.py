@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from nemo_gym.errors import DataError
+from nemo_gym.metrics.aggregate import aggregate_metrics
 from nemo_gym.rollouts.collection import Collected, CollectionOptions, collect
 from nemo_gym.rollouts.plan import PlanOptions
 from nemo_gym.rollouts.running import Stop
@@ -69,6 +70,44 @@ async def test_the_agent_is_asked_for_metrics_of_shortened_results(
     sent = (await http.request("GET", agent_url + "/seen")).parse()["aggregated"]
     assert all("responses_create_params" not in answer and "turns" not in answer for answer in sent)
     assert all(set(answer["response"]) == {"id", "usage"} for answer in sent)
+
+
+async def test_default_metrics_are_computed_without_sending_anything_to_the_agent(
+    client: ServerClient, http: HttpClient, agent_url: str, write_rows: WriteRows
+) -> None:
+    await http.request("POST", agent_url + "/set", json={"metrics_mode": "default"})
+    rows = [{"agent_ref": {"name": "other_agent"}}, {}, {}]
+    collected = await collect(client, options(write_rows(rows), num_repeats=2))
+    assert (await http.request("GET", agent_url + "/seen")).parse()["aggregated"] == []
+    assert collected.metrics.notes == []
+    results = [orjson.loads(line) for line in collected.files.results.read_bytes().splitlines()]
+    written = orjson.loads(collected.files.metrics.read_bytes())
+    assert [entry["agent_ref"]["name"] for entry in written] == ["other_agent", "tiny_agent"]
+    for entry in written:
+        own = [result for result in results if result["agent_ref"] == entry["agent_ref"]]
+        expected = aggregate_metrics(own)
+        assert entry["agent_metrics"] == expected.agent_metrics
+        assert entry["key_metrics"] == expected.key_metrics
+        assert entry["group_level_metrics"] == expected.group_level_metrics
+    assert [group["_ng_task_index"] for group in written[1]["group_level_metrics"]] == [1, 2]
+
+
+async def test_metrics_of_a_collection_without_results_are_an_empty_list(
+    client: ServerClient, write_rows: WriteRows
+) -> None:
+    collected = await collect(client, options(write_rows([{"behaviour": "fail"}])))
+    assert orjson.loads(collected.files.metrics.read_bytes()) == []
+
+
+async def test_an_agent_that_cannot_be_asked_is_named_beside_its_default_metrics(
+    client: ServerClient, write_rows: WriteRows
+) -> None:
+    tasks = write_rows([{}])
+    await collect(client, options(tasks))
+    gone = ServerClient({**client.directory, "tiny_agent": client.directory["dead_agent"]}, client.http)
+    again = await collect(gone, options(tasks, resume=True))
+    assert "`tiny_agent` gave no metrics of its own" in again.metrics.notes[0]
+    assert again.metrics.entries[0].agent_metrics["mean/reward"] == 0.0
 
 
 async def test_default_metrics_stand_in_where_the_agent_gives_none(

@@ -96,7 +96,6 @@ def test_the_summary_shows_metrics_failures_sum_and_files(tmp_path: Path) -> Non
         agent_ref={"name": "tiny_agent"},
         agent_metrics={},
         key_metrics={"mean/reward": 0.75, "pass@1[avg-of-2]/reward": 75.0},
-        group_level_metrics=[],
     )
     written = io.StringIO()
     collected = Collected(files, tally(), CollectedMetrics([entry], ["a note"]), interrupted=False)

@@ -67,6 +67,17 @@ def test_what_has_a_result_does_not_run_again(open_store: OpenStore, files: Coll
     assert lines(files.results) == [{"_ng_task_index": 1, "_ng_rollout_index": 0, "reward": 0.25, "x": 1}]
 
 
+def test_results_are_read_by_task_whatever_order_they_came_in(open_store: OpenStore) -> None:
+    with open_store() as store:
+        rows = list(store.rows_to_run())
+        for place in (3, 0, 2):
+            store.add(rows[place], {"reward": place})
+        expected = [[0.0], [2.0, 3.0]]
+        assert [[orjson.loads(line)["reward"] for line in lines] for lines in store.tasks()] == expected
+    with open_store(resume=True) as store:
+        assert [[orjson.loads(line)["reward"] for line in lines] for lines in store.tasks()] == expected
+
+
 def test_failures_are_tried_again_until_the_bound_over_all_runs(open_store: OpenStore, files: CollectionFiles) -> None:
     for attempt in range(3):
         with open_store(resume=attempt > 0) as store:

@@ -3,7 +3,8 @@
 Row fields: `reward`; `delay_s` to wait first; `padding`, the length of the answer, or `items`, its output; `behaviour`,
 one of `fail`, `fail_terminal`, `fail_first`, `no_persist`, `status_<code>`, `no_reward`, `nan_reward`, `list`,
 `garbage`, `hang`.
-`POST /set` changes `broken_metrics` and `num_agents` and forgets what was seen; `GET /seen` tells what ran.
+`POST /set` changes `broken_metrics`, `metrics_mode` and `num_agents` and forgets what was seen; `GET /seen` tells what
+ran.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 SEEN: dict[str, list[Any]] = {"started": [], "cancelled": [], "aggregated": []}
-SETTINGS: dict[str, Any] = {"broken_metrics": False}
+SETTINGS: dict[str, Any] = {"broken_metrics": False, "metrics_mode": "own"}
 RUNNING = {"now": 0, "most": 0}
 OWN_URL = ""
 
@@ -82,6 +83,10 @@ async def aggregate(request: Request) -> Response:
     return JSONResponse({"group_level_metrics": [], "agent_metrics": own, "key_metrics": own})
 
 
+async def metrics_mode(request: Request) -> Response:
+    return JSONResponse(SETTINGS["metrics_mode"])
+
+
 async def instances(request: Request) -> Response:
     port = int(OWN_URL.rpartition(":")[2])
     facts = {
@@ -125,6 +130,7 @@ def main() -> None:
     routes = [
         Route("/run", run, methods=["POST"]),
         Route("/aggregate_metrics", aggregate, methods=["POST"]),
+        Route("/metrics_mode", metrics_mode),
         Route("/server_instances", instances),
         Route("/seen", seen),
         Route("/set", change, methods=["POST"]),

@@ -174,5 +174,14 @@ def test_asking_for_metrics_leaves_no_session_behind() -> None:
     assert len(server._sessions) == 0
 
 
+def test_metrics_mode_says_whether_a_server_has_metrics_of_its_own() -> None:
+    class OwnKeys(NamesResourcesServer):
+        def get_key_metrics(self, agent_metrics: dict[str, Any]) -> dict[str, Any]:
+            return {}
+
+    own = TestClient(OwnKeys.from_spec(spec_with(greeting="x")).setup_webserver())
+    assert (make_client().get("/metrics_mode").json(), own.get("/metrics_mode").json()) == ("default", "own")
+
+
 def test_reverify_mode_is_what_the_author_declared() -> None:
     assert make_client().get("/reverify_mode").json() == "unknown"

@@ -171,6 +171,10 @@ async def test_aggregate_metrics_are_the_resources_servers(gym: InProcessGym) ->
     assert answer.parse()["agent_metrics"]["mean/reward"] == 0.5
 
 
+async def test_metrics_mode_is_the_resources_servers(gym: InProcessGym) -> None:
+    assert (await gym.client.get("agent", "/metrics_mode")).parse() == "default"
+
+
 async def test_a_client_that_goes_away_ends_the_rollout(gym: InProcessGym) -> None:
     """Over a real socket: the agent notices the disconnect, and the environment's session is freed."""
     import socket
