@@ -25,7 +25,6 @@ from nemo_gym.schemas.episode import (
     Observation,
 )
 from nemo_gym.schemas.responses import Response
-from nemo_gym.serving.cancellation import until_disconnected
 from nemo_gym.serving.json_route import check_body, json_body
 from nemo_gym.serving.sessions import SESSION_ID_KEY
 
@@ -99,7 +98,7 @@ class EnvironmentServer(SimpleResourcesServer):
 
     async def reset(self, request: Request, body: BaseRunRequest) -> BaseResetResponse:
         """`POST /reset`: begin the row's episode. A second call begins it anew."""
-        episode, observation = await until_disconnected(request, self._begin(request))
+        episode, observation = await self._begin(request)
         episode.stepped = True
         return BaseResetResponse(observation=observation)
 
@@ -107,18 +106,18 @@ class EnvironmentServer(SimpleResourcesServer):
         self, request: Request, body: BaseRunRequest
     ) -> BaseSeedSessionResponse:
         """`POST /seed_session`: begin the episode for an agent that knows no turns."""
-        await until_disconnected(request, self._begin(request))
+        await self._begin(request)
         return BaseSeedSessionResponse()
 
     async def step(self, request: Request, body: BaseStepRequest) -> BaseStepResponse:
         """`POST /step`: one turn. HTTP 409 where no episode has begun, or where it is over."""
-        return await until_disconnected(request, self._episode_of(request).step(body.response))
+        return await self._episode_of(request).step(body.response)
 
     async def verify(  # type: ignore[override]  # a handler may take the request too
         self, request: Request, body: BaseVerifyRequest
     ) -> BaseVerifyResponse:
         """`POST /verify`: the episode's reward, its turns' rewards, and what the environment reports."""
-        return await until_disconnected(request, self._score(request, body))
+        return await self._score(request, body)
 
     async def _score(self, request: Request, body: BaseVerifyRequest) -> BaseVerifyResponse:
         episode = self._episodes.get(request.session[SESSION_ID_KEY])

@@ -19,7 +19,6 @@ from nemo_gym.ledger.recorder import Recorder
 from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.schemas.validation import explain
-from nemo_gym.serving.cancellation import until_disconnected
 from nemo_gym.serving.json_route import json_body
 from nemo_gym.serving.middleware import error_response
 from nemo_gym.serving.sessions import SESSION_ID_KEY
@@ -83,7 +82,7 @@ class LedgerRoutes:
             continues_last=asked.get("continue_final_message") is True,
         )
         try:
-            call = await until_disconnected(request, self._recorder.answer(incoming))
+            call = await self._recorder.answer(incoming)
             return self._answer(call, short=previous_id is not None)
         except EngineRefusedError as refused:
             return HttpAnswer(refused.body, refused.status, refused.headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The route of an ordinary handler: a JSON body in, checked once; a model or plain data out, written once."""
+"""The route of a handler: a JSON body in, checked once; data out, written once; and an end when the client is gone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from nemo_gym.serving.cancellation import while_connected
 from nemo_gym.serving.http import to_json
 
 T = TypeVar("T")
@@ -26,12 +27,13 @@ class JsonRoute(APIRoute):
     """Serves handlers whose parameters are at most a `Request` and one body in half of FastAPI's time.
 
     What the handler returns is not validated again. Handlers with any other parameter are served by FastAPI as usual.
+    Both are cancelled when the client disconnects.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         shape = _HandlerShape.of(self)
         if shape is None:
-            return super().get_route_handler()
+            return _while_connected(super().get_route_handler())
         handler: Callable[..., Awaitable[object]] = self.endpoint
         status = self.status_code or 200
 
@@ -46,7 +48,19 @@ class JsonRoute(APIRoute):
                 return result
             return Response(to_json(result), status_code=status, media_type="application/json")
 
-        return answer
+        return _while_connected(answer)
+
+
+def _while_connected(
+    serve: Callable[[Request], Coroutine[Any, Any, Response]],
+) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    """`serve`, cancelled when its client is gone."""
+
+    async def answer(request: Request) -> Response:
+        await request.body()  # else a disconnect could not be told from the rest of the body
+        return await while_connected(request, serve(request))
+
+    return answer
 
 
 def json_body(request: Request) -> Any:

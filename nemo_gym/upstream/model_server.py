@@ -27,7 +27,6 @@ from nemo_gym.converters import (
 from nemo_gym.errors import ConversionError, RequestError
 from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
-from nemo_gym.serving.cancellation import until_disconnected
 from nemo_gym.serving.http import RetryPolicy
 from nemo_gym.serving.http_response import HttpResponse
 from nemo_gym.serving.sessions import SESSION_ID_KEY
@@ -173,7 +172,7 @@ class UpstreamModel(SimpleResponsesAPIModel):
 
     async def call(self, request: Request, path: str, params: Json, *, at_root: bool = False) -> HttpResponse:
         """The endpoint's answer, whatever its status. Raises a `RequestError` where there is none."""
-        return await until_disconnected(request, self.post(path, params, _rollout_key(request), at_root=at_root))
+        return await self.post(path, params, _rollout_key(request), at_root=at_root)
 
     async def post(self, path: str, params: Json, rollout_key: str, *, at_root: bool = False) -> HttpResponse:
         """As `call`, for whoever waits for it."""
@@ -186,7 +185,7 @@ class UpstreamModel(SimpleResponsesAPIModel):
         """The endpoint's events as they arrive, as `translate` words them; a refusal is an ordinary error."""
         assert self._upstream is not None, "setup_webserver() was called"
         relay = Relay(self._upstream.stream(path, self._body(params), _rollout_key(request)))
-        await until_disconnected(request, relay.open())
+        await relay.open()
         if relay.status < 400:
             return RelayedAnswer(relay, translate(relay))
         try:

@@ -15,7 +15,6 @@ from starlette.responses import Response
 
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.serving.app import SimpleServer
-from nemo_gym.serving.cancellation import until_disconnected
 from nemo_gym.serving.middleware import error_response
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerSpec
@@ -95,7 +94,7 @@ class RetrieverServer(SimpleServer):
             return error_response(422, "invalid_request", limits)
         queries = [Query(text[: config.max_query_chars], topk) for text in body.texts]
         try:
-            found = await until_disconnected(request, self._found(queries))
+            found = await self._found(queries)
         except QueueFull:
             return _try_later(f"{config.max_waiting} queries are waiting already")
         if body.return_scores:

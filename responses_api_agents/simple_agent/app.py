@@ -23,7 +23,6 @@ from nemo_gym.config_types import ModelServerRef, ResourcesServerRef
 from nemo_gym.schemas.episode import AggregateMetrics, AggregateMetricsRequest, BaseRunRequest, MetricsMode
 from nemo_gym.schemas.responses import ResponseCreateParams
 from nemo_gym.schemas.rollout import ROLLOUT_ID, FailureClass, RolloutFailure
-from nemo_gym.serving.cancellation import until_disconnected
 from nemo_gym.serving.http import RetryPolicy, to_json
 from nemo_gym.serving.json_route import json_body
 
@@ -81,7 +80,7 @@ class SimpleAgent(SimpleResponsesAPIAgent):
         row = json_body(request)
         episode = self._episode(row, row.get(ROLLOUT_ID) or uuid.uuid4().hex)
         try:
-            return await until_disconnected(request, run_rollout(episode))
+            return await run_rollout(episode)
         except Exception as error:
             log.exception("rollout %s failed", row.get(ROLLOUT_ID))
             message = f"{type(error).__name__}: {error}"
@@ -92,7 +91,7 @@ class SimpleAgent(SimpleResponsesAPIAgent):
         row = {"responses_create_params": json_body(request)}
         episode = self._episode(row, uuid.uuid4().hex, cookies=request.cookies)
         try:
-            answer = await until_disconnected(request, episode.play())
+            answer = await episode.play()
         except EpisodeFailure as error:
             raise HTTPException(502, error.failure.model_dump(mode="json")) from error
         sent = Response(to_json(answer), media_type="application/json")
@@ -104,12 +103,12 @@ class SimpleAgent(SimpleResponsesAPIAgent):
         answer = await self.server_client.post(self.config.resources_server.name, "/aggregate_metrics", body)
         answer.raise_for_status()
         return AggregateMetrics.model_validate(answer.parse())
+
     async def metrics_mode(self) -> MetricsMode:
         if type(self).aggregate_metrics is not SimpleAgent.aggregate_metrics:
             return MetricsMode.OWN
         answer = await self.server_client.get(self.config.resources_server.name, "/metrics_mode")
         return MetricsMode(answer.parse()) if answer.ok else MetricsMode.OWN
-
 
     def _episode(self, row: dict[str, Any], rollout_id: str, cookies: dict[str, str] | None = None) -> Episode:
         config = self.config

@@ -24,7 +24,6 @@ from nemo_gym.reference_policies import Item, reasoning
 from nemo_gym.reference_policies.items import items_of
 from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
-from nemo_gym.serving.cancellation import until_disconnected
 from nemo_gym.serving.middleware import error_response
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.sessions import SESSION_ID_KEY
@@ -163,7 +162,7 @@ class ScriptedModel(SimpleResponsesAPIModel):
             retry_key=await retry_key(request),
             continues_last=params.get("continue_final_message") is True,
         )
-        call = await until_disconnected(request, self._recorder.answer(incoming))
+        call = await self._recorder.answer(incoming)
         output = list(call.answer)
         if self.config.tokens.enabled and output:
             output[-1] = {**output[-1], **call.token_fields(short=previous is not None)}
