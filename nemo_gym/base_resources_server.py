@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, TypeVar
 
 from fastapi import FastAPI
-from pydantic import PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import LaunchError
@@ -54,6 +54,8 @@ class BaseResourcesServerConfig(BaseServerConfig):
 
     cpu_workers: int | None = None
     """Child processes that `run_cpu` uses at most; None: as many as there are cores."""
+    cpu_memory_bytes: int | None = Field(default=None, gt=0)
+    """Memory that each of them may take; None: its share of this machine's."""
     mcp: bool = False
     """Whether the tools are offered over MCP too, at `/mcp`. Needs `pip install "nemo-gym[mcp]"`."""
 
@@ -113,8 +115,6 @@ class SimpleResourcesServer(SimpleServer):
             body.verify_responses, compute_metrics=self.compute_metrics, get_key_metrics=self.get_key_metrics
         )
 
-    async def run_cpu(self, function: Callable[..., T], *args: object, timeout_s: float = 60.0) -> T:
-        """`function(*args)` in a child process: for scoring that takes more than a few milliseconds.
     async def metrics_mode(self) -> MetricsMode:
         """`GET /metrics_mode`: whether the metrics are the default ones, which a collector computes by itself."""
         cls, base = type(self), SimpleResourcesServer
@@ -125,12 +125,14 @@ class SimpleResourcesServer(SimpleServer):
         )
         return MetricsMode.DEFAULT if is_default else MetricsMode.OWN
 
+    async def run_cpu(self, function: Callable[..., T], *args: object, timeout_s: float = 60.0) -> T:
+        """`function(*args)` in a child process: for scoring that takes more than a few milliseconds.
 
         `function` is a plain function of a module; arguments and result can be pickled. Raises `SandboxError` after
-        `timeout_s` seconds; the process is killed.
+        `timeout_s` seconds, or where it wants too much memory; the process is killed, with all that it started.
         """
         if self._cpu is None:
-            self._cpu = CpuExecutor(self.config.cpu_workers)
+            self._cpu = CpuExecutor(self.config.cpu_workers, self.config.cpu_memory_bytes)
         return await self._cpu.run(function, *args, timeout_s=timeout_s)
 
     def setup_webserver(self) -> FastAPI:
@@ -139,9 +141,9 @@ class SimpleResourcesServer(SimpleServer):
         app.post("/verify")(self.verify)
         app.post("/close")(self.close)
         app.post("/aggregate_metrics")(self.aggregate_metrics)
+        app.get("/metrics_mode")(self.metrics_mode)
         app.get("/reverify_mode")(self._reverify_mode)
         if self.config.mcp:
-        app.get("/metrics_mode")(self.metrics_mode)
             # Imported here: loading the SDK takes a second, which only who asks for it shall wait.
             from nemo_gym.serving.mcp import McpMiddleware
 

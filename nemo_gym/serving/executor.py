@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as PoolTimeout
@@ -18,24 +19,29 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PR_SET_PDEATHSIG = 1
+_ENDED = signal.SIGUSR1
 
 
 class CpuExecutor:
-    """A pool of child processes, started at first use.
+    """A pool of child processes, started at first use. What work has started itself ends with its process.
 
     This is no sandbox: it keeps slow code of your own off the event loop.
     """
 
-    def __init__(self, max_workers: int | None = None) -> None:
-        """`max_workers`: processes at most; None: as many as there are cores."""
+    def __init__(self, max_workers: int | None = None, memory_bytes: int | None = None) -> None:
+        """`max_workers`: processes at most; None: as many as there are cores.
+
+        `memory_bytes`: what each may take (on Linux); None: its share of this machine's memory.
+        """
         self._max_workers = max_workers or os.cpu_count() or 1
+        self._memory_bytes = memory_bytes or _machine_memory_bytes() // self._max_workers
         self._pool: ProcessPool | None = None
 
     async def run(self, function: Callable[..., T], *args: object, timeout_s: float = 60.0) -> T:
         """`function(*args)` in a child process.
 
         `function` is importable by name, arguments and result can be pickled. What it raises is raised here.
-        Raises `SandboxError` when it takes longer than `timeout_s` (its process is killed) or dies.
+        Raises `SandboxError` when it takes longer than `timeout_s` (its process is killed), too much memory, or dies.
         """
         pool = self._pool or self._open()
         future = pool.schedule(function, args=list(args), timeout=timeout_s)
@@ -46,6 +52,11 @@ class CpuExecutor:
             raise
         except PoolTimeout:
             raise SandboxError(f"{function.__qualname__} took longer than {timeout_s:g} s and was stopped") from None
+        except MemoryError:
+            limit = f"{self._memory_bytes / 2**20:.0f} MiB"
+            raise SandboxError(
+                f"{function.__qualname__} wanted more memory than the {limit} that it may take"
+            ) from None
         except _process_died() as error:
             raise SandboxError(f"the process that ran {function.__qualname__} died: {error}") from error
 
@@ -63,7 +74,9 @@ class CpuExecutor:
         from pebble import ProcessPool
 
         context = multiprocessing.get_context("forkserver")
-        self._pool = ProcessPool(max_workers=self._max_workers, context=context, initializer=_die_with_parent)
+        self._pool = ProcessPool(
+            max_workers=self._max_workers, context=context, initializer=_begin, initargs=[self._memory_bytes]
+        )
         return self._pool
 
 
@@ -74,10 +87,35 @@ def _process_died() -> type[Exception]:
     return died
 
 
-def _die_with_parent() -> None:
-    """In a new worker: be killed by the kernel when the process that made it ends, even in an endless loop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.name == "posix" and os.uname().sysname == "Linux":
-        import ctypes
+def _machine_memory_bytes() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+def _begin(memory_bytes: int) -> None:
+    """In a new worker: leave nothing behind, however it ends, and never take all memory of the machine."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name != "posix" or os.uname().sysname != "Linux":
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    os.setpgid(0, 0)
+    worker = os.getpid()
+    if os.fork() == 0:
+        _end_group_with(worker)
+    # Killed by the kernel when the process that made it ends, even in an endless loop.
+    _signal_at_parents_end(signal.SIGKILL)
+
+
+def _end_group_with(worker: int) -> None:
+    """In a child of the worker: wait for the worker's end, then kill what it started and did not end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [_ENDED])
+    os.closerange(0, os.sysconf("SC_OPEN_MAX"))
+    _signal_at_parents_end(_ENDED)
+    if os.getppid() == worker:
+        signal.sigwait([_ENDED])
+    os.killpg(0, signal.SIGKILL)
+
+
+def _signal_at_parents_end(number: signal.Signals) -> None:
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))

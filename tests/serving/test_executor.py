@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,22 @@ def spin(pid_file: Path) -> None:
     pid_file.write_text(str(os.getpid()))
     while True:
         pass
+
+
+def spin_with_children(pid_file: Path) -> None:
+    """Two that a shell command and a fork have made, and does not end itself."""
+    forked = os.fork()
+    if forked == 0:
+        time.sleep(600)
+    started = subprocess.Popen(["sleep", "600"])
+    pid_file.write_text(f"{forked} {started.pid}")
+    spin(pid_file.with_name("own"))
+
+
+def hoard() -> None:
+    kept = []
+    while True:
+        kept.append(b"x" * (16 << 20))
 
 
 def die() -> None:
@@ -67,6 +84,23 @@ async def test_an_endless_loop_is_killed_at_its_deadline_and_leaves_no_process(
     pid = int(pid_file.read_text())
     await gone(pid)
     assert await executor.run(add, 1, 2) == 3
+
+
+async def test_what_endless_work_has_started_ends_with_it(executor: CpuExecutor, tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="took longer"):
+        await executor.run(spin_with_children, tmp_path / "pids", timeout_s=1.5)
+    for pid in (tmp_path / "pids").read_text().split():
+        await gone(int(pid))
+
+
+async def test_work_that_takes_all_memory_is_an_error_and_the_next_is_done() -> None:
+    executor = CpuExecutor(max_workers=1, memory_bytes=256 << 20)
+    try:
+        with pytest.raises(SandboxError, match="hoard wanted more memory than the 256 MiB that it may take"):
+            await executor.run(hoard)
+        assert await executor.run(add, 1, 2) == 3
+    finally:
+        executor.close()
 
 
 async def test_a_process_that_dies_is_an_error_and_the_pool_goes_on(executor: CpuExecutor) -> None:
