@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +14,8 @@ from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.serving.http import NO_RETRY, HttpClient, RetryPolicy
 from nemo_gym.serving.http_response import HttpResponse
-from nemo_gym.serving.sessions import SESSION_HEADER, session_cookie_name, worker_of
+from nemo_gym.serving.run_token import bearer, token_in
+from nemo_gym.serving.sessions import SESSION_HEADER, id_in, session_cookie_name, worker_of
 from nemo_gym.serving.spec import ServerAddress
 
 if TYPE_CHECKING:
@@ -124,13 +124,14 @@ class ServerClient:
             raise ConfigError([ConfigProblem("servers", server_name, self._unknown(server_name))])
         if len(address.urls) == 1:
             return address.urls[0]
-        cookie = (cookies or {}).get(session_cookie_name(server_name))
-        if cookie is not None:
-            return address.urls[worker_of(cookie) % len(address.urls)]
-        session_id = (headers or {}).get(SESSION_HEADER)
-        if session_id is not None:
-            return address.urls[zlib.crc32(session_id.encode()) % len(address.urls)]
-        return address.urls[next(self._round_robin) % len(address.urls)]
+        # The header before the cookie, as the server has it.
+        session_id = next((value for name, value in (headers or {}).items() if name.lower() == SESSION_HEADER), None)
+        if session_id is None:
+            cookie = (cookies or {}).get(session_cookie_name(server_name))
+            if cookie is None:
+                return address.urls[next(self._round_robin) % len(address.urls)]
+            session_id = id_in(cookie)
+        return address.urls[worker_of(session_id, len(address.urls))]
 
     def _unknown(self, server_name: str) -> str:
         return f"no server of that name; {suggestion(server_name, self.directory, kind='servers')}"

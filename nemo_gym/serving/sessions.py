@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -40,10 +41,16 @@ def session_cookie_name(instance: str) -> str:
     return f"ng_session_{instance}"
 
 
-def worker_of(cookie: str) -> int:
-    """Which worker made the session that a cookie names."""
-    number = cookie.partition("-")[0]
-    return int(number) if number.isdecimal() and number.isascii() else 0
+def worker_of(session_id: str, num_workers: int) -> int:
+    """Which worker holds a session: an id that a server gave names it, ids of others are spread by their hash."""
+    if _OWN_ID.fullmatch(session_id):
+        return int(session_id.partition("-")[0]) % num_workers
+    return zlib.crc32(session_id.encode()) % num_workers
+
+
+def id_in(cookie: str) -> str:
+    """The session id in a cookie's value, whoever signed it."""
+    return cookie.rpartition(".")[0]
 
 
 @dataclass
@@ -95,11 +102,12 @@ class SessionStore:
 
     def verified_id(self, cookie: str) -> str | None:
         """The session id in a cookie's value, None where the signature is not ours."""
-        session_id = cookie.rpartition(".")[0]
+        session_id = id_in(cookie)
         return session_id if session_id and hmac.compare_digest(self.sign(session_id), cookie) else None
 
     def presented_id(self, headers: Iterable[tuple[bytes, bytes]], cookie: str) -> str | None:
-        """The session that a request names, by header or in that cookie; None where it names none that may be used."""
+        """The session that a request names, by header, else in that cookie; None where it names none that is valid."""
+        presented = None
         for name, value in headers:
             if name == b"x-session-id":
                 text = value.decode("latin-1")
@@ -108,8 +116,8 @@ class SessionStore:
                 prefix = f"{cookie}=".encode()
                 for pair in value.split(b"; "):
                     if pair.startswith(prefix):
-                        return self.verified_id(pair[len(prefix) :].decode("latin-1"))
-        return None
+                        presented = self.verified_id(pair[len(prefix) :].decode("latin-1"))
+        return presented
 
     def acquire(self, session_id: str) -> dict[str, Any]:
         """The session's dict, made where there is none. While acquired it cannot expire."""
@@ -168,29 +176,18 @@ class SessionMiddleware:
         self.app, self.store, self.closing, self.keep_empty = app, store, closing, keep_empty
         self._cookie = session_cookie_name(instance)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self.app(scope, receive, send)
-            return
-        presented = self.store.presented_id(scope["headers"], self._cookie)
-        if presented and self.keep_empty and scope["path"] != "/seed_session" and self.store.is_lost(presented):
-            await error_response(410, "session_lost", _LOST)(scope, receive, send)
-            return
-        session_id = presented or self.store.new_id()
-        data = scope["session"] = self.store.acquire(session_id)
-        status = 500
+    def enter(self, scope: Scope) -> bytes:
+        """The cookie that the answer is to carry. Raises `SessionLostError`."""
+        store = self._store
+        presented = store.presented_id(scope["headers"], self._cookie)
+        if presented and self._keep_empty and scope["path"] != "/seed_session" and store.is_lost(presented):
+            raise SessionLostError(_LOST)
+        session_id = presented or store.new_id()
+        scope[_SESSION_ID], scope["session"] = session_id, store.acquire(session_id)
+        return f"{self._cookie}={store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax".encode("latin-1")
 
-        async def send_with_cookie(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                # With every answer, not only the first: some agents keep the cookies of the last answer only.
-                cookie = f"{self._cookie}={self.store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax"
-                MutableHeaders(scope=message).append("set-cookie", cookie)
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_with_cookie)
-        finally:
-            done = scope["path"] in self.closing and status < 400
-            await self.store.release(session_id, free=done or (not self.keep_empty and len(data) == 1))
+    async def leave(self, scope: Scope, *, succeeded: bool) -> None:
+        """The request that entered is answered."""
+        done = succeeded and scope["path"] in self._closing
+        is_empty = not self._keep_empty and len(scope["session"]) == 1
+        await self._store.release(scope[_SESSION_ID], free=done or is_empty)

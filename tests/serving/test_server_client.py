@@ -39,3 +39,18 @@ def test_a_session_named_by_header_always_goes_to_one_worker_and_they_share_the_
     urls = [client.url_of("env", headers={"x-session-id": f"s{n}"}) for n in range(400)]
     assert urls == [client.url_of("env", headers={"x-session-id": f"s{n}"}) for n in range(400)]
     assert all(60 < urls.count(url) < 140 for url in set(urls)) and len(set(urls)) == 4
+
+
+def test_header_and_cookie_of_a_session_lead_to_the_same_worker() -> None:
+    client = client_with(4)
+    for session_id in ("mine", "7-mine", SessionStore(worker=2).new_id()):
+        cookies = {session_cookie_name("env"): SessionStore().sign(session_id)}
+        named = {client.url_of("env", headers={name: session_id}) for name in ("x-session-id", "X-Session-ID")}
+        assert {client.url_of("env", cookies=cookies)} == named, session_id
+
+
+def test_the_header_goes_before_the_cookie() -> None:
+    client = client_with(4)
+    cookies = {session_cookie_name("env"): SessionStore().sign(SessionStore(worker=2).new_id())}
+    own = SessionStore(worker=1).new_id()
+    assert client.url_of("env", headers={"X-Session-ID": own}, cookies=cookies) == "http://127.0.0.1:9001"

@@ -174,5 +174,11 @@ def test_a_failing_close_session_does_not_fail_the_request() -> None:
 
 def test_the_cookie_names_the_worker_that_holds_the_session() -> None:
     store = SessionStore(worker=3)
-    assert worker_of(store.sign(store.new_id())) == 3
-    assert worker_of("nonsense") == 0
+    assert worker_of(id_in(store.sign(store.new_id())), 8) == 3
+
+
+def test_the_header_goes_before_the_cookie_in_whatever_order_they_come() -> None:
+    store = SessionStore()
+    cookie, header = (b"cookie", f"ng={store.sign('other')}".encode()), (b"x-session-id", b"mine")
+    assert store.presented_id([cookie, header], "ng") == store.presented_id([header, cookie], "ng") == "mine"
+    assert store.presented_id([cookie], "ng") == "other"
