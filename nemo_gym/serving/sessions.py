@@ -176,18 +176,29 @@ class SessionMiddleware:
         self.app, self.store, self.closing, self.keep_empty = app, store, closing, keep_empty
         self._cookie = session_cookie_name(instance)
 
-    def enter(self, scope: Scope) -> bytes:
-        """The cookie that the answer is to carry. Raises `SessionLostError`."""
-        store = self._store
-        presented = store.presented_id(scope["headers"], self._cookie)
-        if presented and self._keep_empty and scope["path"] != "/seed_session" and store.is_lost(presented):
-            raise SessionLostError(_LOST)
-        session_id = presented or store.new_id()
-        scope[_SESSION_ID], scope["session"] = session_id, store.acquire(session_id)
-        return f"{self._cookie}={store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax".encode("latin-1")
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        presented = self.store.presented_id(scope["headers"], self._cookie)
+        if presented and self.keep_empty and scope["path"] != "/seed_session" and self.store.is_lost(presented):
+            await error_response(410, "session_lost", _LOST)(scope, receive, send)
+            return
+        session_id = presented or self.store.new_id()
+        data = scope["session"] = self.store.acquire(session_id)
+        status = 500
 
-    async def leave(self, scope: Scope, *, succeeded: bool) -> None:
-        """The request that entered is answered."""
-        done = succeeded and scope["path"] in self._closing
-        is_empty = not self._keep_empty and len(scope["session"]) == 1
-        await self._store.release(scope[_SESSION_ID], free=done or is_empty)
+        async def send_with_cookie(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                # With every answer, not only the first: some agents keep the cookies of the last answer only.
+                cookie = f"{self._cookie}={self.store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax"
+                MutableHeaders(scope=message).append("set-cookie", cookie)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_cookie)
+        finally:
+            done = scope["path"] in self.closing and status < 400
+            await self.store.release(session_id, free=done or (not self.keep_empty and len(data) == 1))

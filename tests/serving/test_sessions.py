@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from nemo_gym.serving.sessions import SESSION_ID_KEY, SessionMiddleware, SessionStore, worker_of
+from nemo_gym.serving.sessions import SESSION_ID_KEY, SessionMiddleware, SessionStore, id_in, worker_of
 
 
 async def count(request: Request) -> JSONResponse:
