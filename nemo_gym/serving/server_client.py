@@ -14,7 +14,6 @@ from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.serving.http import NO_RETRY, HttpClient, RetryPolicy
 from nemo_gym.serving.http_response import HttpResponse
-from nemo_gym.serving.run_token import bearer, token_in
 from nemo_gym.serving.sessions import SESSION_HEADER, id_in, session_cookie_name, worker_of
 from nemo_gym.serving.spec import ServerAddress
 
