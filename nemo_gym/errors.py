@@ -112,6 +112,10 @@ class EpisodeStateError(NemoGymError):
     """A call that does not fit the state of the session's episode, such as a step after its end."""
 
 
+class SessionLostError(NemoGymError):
+    """A call of a session whose state is gone."""
+
+
 class SandboxError(NemoGymError):
     """Code could not be run in a child process, or broke a limit there."""
 

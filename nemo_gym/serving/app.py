@@ -23,12 +23,13 @@ from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymError
 from nemo_gym.schemas.validation import places
 from nemo_gym.serving.calls import close_shared_client
+from nemo_gym.serving.front import Front
 from nemo_gym.serving.json_route import JsonRoute
-from nemo_gym.serving.middleware import ErrorMiddleware, refuse_invalid_body
-from nemo_gym.serving.request_metrics import RequestMetrics, RequestMetricsMiddleware
+from nemo_gym.serving.middleware import refuse_invalid_body
+from nemo_gym.serving.request_metrics import RequestMetrics
 from nemo_gym.serving.routes import refuse_hidden_routes
 from nemo_gym.serving.server_client import ServerClient
-from nemo_gym.serving.sessions import SessionMiddleware, SessionStore
+from nemo_gym.serving.sessions import Sessions, SessionStore
 from nemo_gym.serving.spec import ServerSpec
 
 
@@ -70,19 +71,15 @@ class SimpleServer(BaseModel):
         """Make the app. Called once, before the first request. Overrides call `super()` first, then add routes."""
         self._sessions.ttl_s = self.config.session_ttl_s
         self._sessions.on_close = self.close_session
+        sessions = Sessions(
+            self._sessions,
+            instance=self.config.name,
+            closing=self.session_ends_after,
+            keep_empty=self.keeps_empty_sessions,
+        )
         app = FastAPI(
             title=self.config.name or type(self).__name__,
-            middleware=[
-                Middleware(RequestMetricsMiddleware, metrics=self._request_metrics),
-                Middleware(
-                    SessionMiddleware,
-                    store=self._sessions,
-                    instance=self.config.name,
-                    closing=self.session_ends_after,
-                    keep_empty=self.keeps_empty_sessions,
-                ),
-                Middleware(ErrorMiddleware),
-            ],
+            middleware=[Middleware(Front, metrics=self._request_metrics, sessions=sessions)],
             exception_handlers={RequestValidationError: refuse_invalid_body},
             lifespan=self._lifespan,
         )

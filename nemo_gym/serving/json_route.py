@@ -30,6 +30,9 @@ class JsonRoute(APIRoute):
     Both are cancelled when the client disconnects.
     """
 
+    answer: Callable[[Request], Coroutine[Any, Any, Response]] | None = None
+    """Serves a request whose route is known without FastAPI; None where it is needed."""
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         shape = _HandlerShape.of(self)
         if shape is None:
@@ -48,7 +51,8 @@ class JsonRoute(APIRoute):
                 return result
             return Response(to_json(result), status_code=status, media_type="application/json")
 
-        return _while_connected(answer)
+        self.answer = _while_connected(answer)
+        return self.answer
 
 
 def _while_connected(

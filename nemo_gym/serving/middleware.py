@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nemo_gym.errors import DeadlineExceeded, EpisodeStateError, NemoGymError, RequestError
+from nemo_gym.errors import DeadlineExceeded, EpisodeStateError, NemoGymError, RequestError, SessionLostError
 from nemo_gym.schemas.validation import explain, places
-from nemo_gym.serving.error_log import ErrorLog
 from nemo_gym.serving.http import to_json
-
-log = logging.getLogger(__name__)
 
 
 def error_response(status: int, kind: str, message: str, **details: object) -> Response:
@@ -31,42 +25,15 @@ async def refuse_invalid_body(request: Request, error: Exception) -> Response:
     return error_response(422, "invalid_request", "; ".join(mistakes[:10]), mistakes=mistakes)
 
 
-class ErrorMiddleware:
-    """Answers 500 where a handler raised. Stands inside the session middleware, so the cookie is set all the same."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self._error_log = ErrorLog()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = False
-
-        async def send_and_note_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_and_note_start)
-        except Exception as error:
-            if started:
-                raise
-            if isinstance(error, NemoGymError):
-                log.warning("%s %s: %s", scope["method"], scope["path"], error)
-            else:
-                self._error_log.record(f"{scope['method']} {scope['path']}", error)
-            await _response_for(error)(scope, receive, send)
-
-
-def _response_for(error: Exception) -> Response:
+def response_for(error: Exception) -> Response:
+    """What is answered where a handler raised."""
     if isinstance(error, ValidationError):
         message = f"{error.title} cannot be built: " + "; ".join(explain(error)[:10])
         return error_response(500, "invalid_answer", message)
     if isinstance(error, EpisodeStateError):
         return error_response(409, type(error).__name__, str(error))
+    if isinstance(error, SessionLostError):
+        return error_response(410, "session_lost", str(error))
     if isinstance(error, RequestError):
         status = 504 if isinstance(error, DeadlineExceeded) else 502
         return error_response(status, type(error).__name__, str(error), delivered=error.delivered)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class RequestMetrics:
@@ -18,6 +15,7 @@ class RequestMetrics:
         self._max_seconds: defaultdict[str, float] = defaultdict(float)
 
     def record(self, route: str, status: int, seconds: float) -> None:
+        """`route` is the route's own path, so that the labels are few whatever is asked for."""
         self._count[route, status] += 1
         self._seconds[route] += seconds
         self._max_seconds[route] = max(self._max_seconds[route], seconds)
@@ -37,31 +35,3 @@ class RequestMetrics:
         ]
         lines += ["# TYPE ng_requests_in_progress gauge", f"ng_requests_in_progress {self.in_progress}"]
         return "\n".join(lines) + "\n"
-
-
-class RequestMetricsMiddleware:
-    """Counts every request. The route's own path is the label, so that the labels are few whatever is asked for."""
-
-    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics) -> None:
-        self.app, self.metrics = app, metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        status = 500
-
-        async def send_and_note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        self.metrics.in_progress += 1
-        try:
-            await self.app(scope, receive, send_and_note_status)
-        finally:
-            self.metrics.in_progress -= 1
-            route = scope.get("route")
-            self.metrics.record(route.path if route is not None else "unknown", status, time.perf_counter() - started)

@@ -12,20 +12,22 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.errors import SessionLostError
 
 log = logging.getLogger(__name__)
 
 SESSION_ID_KEY = "session_id"
 SESSION_HEADER = "x-session-id"
+_SESSION_ID = "nemo_gym.session_id"
 _HEADER_VALUE = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
 _OWN_ID = re.compile(r"\d+-[0-9a-f]{32}", re.ASCII)
 _SIGNATURE_LENGTH = 24
+_SIGNATURES_KEPT = 16_384
 _EXPIRED_KEPT = 10_000
 """So many expired sessions are remembered, to refuse what still comes for them."""
 
@@ -76,6 +78,11 @@ class SessionStore:
     _generation: str = field(default_factory=lambda: secrets.token_hex(4))
     """Begins the ids that this process gives, to tell them from those of a process that died."""
 
+    def __post_init__(self) -> None:
+        # A rollout shows its cookie at each call: its signature is worked out once.
+        self.sign = lru_cache(maxsize=_SIGNATURES_KEPT)(self._signed)
+        """The cookie's value for a session id: id and signature."""
+
     def __len__(self) -> int:
         return len(self._sessions)
 
@@ -95,8 +102,7 @@ class SessionStore:
         made_here = session_id.partition("-")[2].startswith(self._generation)
         return not made_here or session_id in self._expired
 
-    def sign(self, session_id: str) -> str:
-        """The cookie's value: id and signature."""
+    def _signed(self, session_id: str) -> str:
         digest = hmac.digest(self.secret.encode(), session_id.encode(), hashlib.sha256)
         return f"{session_id}.{digest.hex()[:_SIGNATURE_LENGTH]}"
 
@@ -162,43 +168,30 @@ class SessionStore:
                 log.exception("close_session failed for session %s", session_id)
 
 
-class SessionMiddleware:
+class Sessions:
     """Gives each POST its session as `request.session`; frees it after a successful call of a path in `closing`.
 
     `keep_empty`: whether a session is remembered although its handler put nothing into it. Servers whose handlers keep
     state of their own by session id need that, so that `close_session` is called for each. On such a server a request
-    of a lost session is answered with 410: going on without the state that is gone would give a wrong reward.
+    of a lost session is refused: going on without the state that is gone would give a wrong reward.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, store: SessionStore, instance: str, closing: frozenset[str], keep_empty: bool
-    ) -> None:
-        self.app, self.store, self.closing, self.keep_empty = app, store, closing, keep_empty
+    def __init__(self, store: SessionStore, *, instance: str, closing: frozenset[str], keep_empty: bool) -> None:
+        self._store, self._closing, self._keep_empty = store, closing, keep_empty
         self._cookie = session_cookie_name(instance)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self.app(scope, receive, send)
-            return
-        presented = self.store.presented_id(scope["headers"], self._cookie)
-        if presented and self.keep_empty and scope["path"] != "/seed_session" and self.store.is_lost(presented):
-            await error_response(410, "session_lost", _LOST)(scope, receive, send)
-            return
-        session_id = presented or self.store.new_id()
-        data = scope["session"] = self.store.acquire(session_id)
-        status = 500
+    def enter(self, scope: Scope) -> bytes:
+        """The cookie that the answer is to carry. Raises `SessionLostError`."""
+        store = self._store
+        presented = store.presented_id(scope["headers"], self._cookie)
+        if presented and self._keep_empty and scope["path"] != "/seed_session" and store.is_lost(presented):
+            raise SessionLostError(_LOST)
+        session_id = presented or store.new_id()
+        scope[_SESSION_ID], scope["session"] = session_id, store.acquire(session_id)
+        return f"{self._cookie}={store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax".encode("latin-1")
 
-        async def send_with_cookie(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                # With every answer, not only the first: some agents keep the cookies of the last answer only.
-                cookie = f"{self._cookie}={self.store.sign(session_id)}; Path=/; HttpOnly; SameSite=Lax"
-                MutableHeaders(scope=message).append("set-cookie", cookie)
-            await send(message)
-
-        try:
-            await self.app(scope, receive, send_with_cookie)
-        finally:
-            done = scope["path"] in self.closing and status < 400
-            await self.store.release(session_id, free=done or (not self.keep_empty and len(data) == 1))
+    async def leave(self, scope: Scope, *, succeeded: bool) -> None:
+        """The request that entered is answered."""
+        done = succeeded and scope["path"] in self._closing
+        is_empty = not self._keep_empty and len(scope["session"]) == 1
+        await self._store.release(scope[_SESSION_ID], free=done or is_empty)

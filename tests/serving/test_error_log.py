@@ -9,8 +9,10 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from nemo_gym.serving.error_log import ErrorLog
+from nemo_gym.serving.front import Front
 from nemo_gym.serving.json_route import JsonRoute
-from nemo_gym.serving.middleware import ErrorMiddleware
+from nemo_gym.serving.request_metrics import RequestMetrics
+from nemo_gym.serving.sessions import Sessions, SessionStore
 
 
 class Number(BaseModel):
@@ -29,7 +31,8 @@ def quotient(a: int, b: int) -> float:
 
 @pytest.fixture
 def client() -> TestClient:
-    app = FastAPI(middleware=[Middleware(ErrorMiddleware)])
+    sessions = Sessions(SessionStore(), instance="env", closing=frozenset(), keep_empty=False)
+    app = FastAPI(middleware=[Middleware(Front, metrics=RequestMetrics(), sessions=sessions)])
     app.router.route_class = JsonRoute
     app.post("/divide")(divide)
     return TestClient(app)

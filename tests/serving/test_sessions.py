@@ -12,7 +12,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from nemo_gym.serving.sessions import SESSION_ID_KEY, SessionMiddleware, SessionStore, id_in, worker_of
+from nemo_gym.serving.front import Front
+from nemo_gym.serving.request_metrics import RequestMetrics
+from nemo_gym.serving.sessions import SESSION_ID_KEY, Sessions, SessionStore, id_in, worker_of
 
 
 async def count(request: Request) -> JSONResponse:
@@ -36,7 +38,8 @@ def client_of(store: SessionStore, *, keep_empty: bool = False) -> TestClient:
         Route("/look", look, methods=["POST"]),
         Route("/fail", fail, methods=["POST"]),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(SessionMiddleware, store=store, **options)])
+    front = Middleware(Front, metrics=RequestMetrics(), sessions=Sessions(store, **options))
+    app = Starlette(routes=routes, middleware=[front])
     return TestClient(app)
 
 
