@@ -1,4 +1,4 @@
-"""Why the HTTP client is aiohttp: CPU and wall time of two clients with many requests queued.
+"""Why the HTTP client is our own: CPU and wall time of it and two libraries with many requests queued.
 
 `python -m tests.benchmarks.clients`. Each client is a process of its own, with a pool of 256 connections to a bare ASGI
 app that answers 2 KB to 2 KB.
@@ -20,6 +20,7 @@ import httpx
 import orjson
 import uvloop
 
+from nemo_gym.serving.http import HttpClient
 from tests.benchmarks.local_server import local_server
 from tests.benchmarks.table import machine, markdown_table
 
@@ -75,6 +76,18 @@ def client_cost(client: str, url: str, load: Load, min_requests: int = MIN_REQUE
 
 
 @asynccontextmanager
+async def _own_client(url: str) -> AsyncIterator[Send]:
+    client, free = HttpClient(), asyncio.Semaphore(CONNECTIONS)
+
+    async def send() -> bytes:
+        async with free:
+            return (await client.request("POST", url, body=_BODY, timeout_s=_TIMEOUT_S)).body
+
+    yield send
+    await client.close()
+
+
+@asynccontextmanager
 async def _aiohttp_client(url: str) -> AsyncIterator[Send]:
     connector, timeout = aiohttp.TCPConnector(limit=CONNECTIONS), aiohttp.ClientTimeout(total=_TIMEOUT_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
@@ -97,7 +110,7 @@ async def _httpx_client(url: str) -> AsyncIterator[Send]:
         yield send
 
 
-CLIENTS = {"aiohttp": _aiohttp_client, "httpx": _httpx_client}
+CLIENTS = {"HttpClient": _own_client, "aiohttp": _aiohttp_client, "httpx": _httpx_client}
 
 
 async def _measure(client: str, url: str, load: Load, min_requests: int) -> ClientCost:

@@ -1,8 +1,8 @@
 """The floor under a rollout's cost: the same HTTP requests between nothing but a bare client and bare ASGI apps.
 
-One bare aiohttp client process makes, one after another, every request that a rollout causes, with bodies of the same
-sizes. What is counted is its CPU time and that of the bare apps that stand for agent, model and resources server. As
-in the figure that it is compared with, what the model behind the model server uses is left out.
+One process with the bare transport of our client makes, one after another, every request that a rollout causes, with
+bodies of the same sizes. What is counted is its CPU time and that of the bare apps that stand for agent, model and
+resources server. As in the figure that it is compared with, what the model behind the model server uses is left out.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import aiohttp
 import orjson
 import uvloop
 
+from nemo_gym.serving.socket_transport import SocketTransport
 from tests.benchmarks.fake_model import FakeModel, FakeModelSettings
 from tests.benchmarks.local_server import local_server
 from tests.benchmarks.process_stats import ProcessStat
 
 Server = Literal["agent", "model", "resources", "model behind the model server"]
 _COUNTED: tuple[Server, ...] = ("agent", "model", "resources")
+_TIMEOUT_S = 60.0
 _BARE_SERVER = "tests.benchmarks.bare_server"
 
 
@@ -109,28 +110,28 @@ async def _run_client(plan: _Plan) -> Floor:
     """Runs in a process of its own."""
     requests = [(url, b"x" * size) for url, size in plan.hops]
     headers = {"content-type": "application/json"}
-    connector, jar = aiohttp.TCPConnector(limit=0), aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, headers=headers) as session:
+    transport = SocketTransport()
 
-        async def run(rollouts: int) -> None:
-            numbers = iter(range(rollouts))
+    async def run(rollouts: int) -> None:
+        numbers = iter(range(rollouts))
 
-            async def work() -> None:
-                for _ in numbers:
-                    for url, body in requests:
-                        async with session.post(url, data=body) as answer:
-                            await answer.read()
+        async def work() -> None:
+            for _ in numbers:
+                for url, body in requests:
+                    await transport.send("POST", url, body, headers, _TIMEOUT_S)
 
-            await asyncio.gather(*(work() for _ in range(plan.concurrency)))
+        await asyncio.gather(*(work() for _ in range(plan.concurrency)))
 
-        await run(plan.warm_up)
-        client_s, servers_s, wall_s = _own_cpu_s(), _cpu_s(plan.counted_pids), time.perf_counter()
-        await run(plan.rollouts)
-        return Floor(
-            client_cpu_ms=(_own_cpu_s() - client_s) / plan.rollouts * 1e3,
-            servers_cpu_ms=(_cpu_s(plan.counted_pids) - servers_s) / plan.rollouts * 1e3,
-            rollouts_per_s=plan.rollouts / (time.perf_counter() - wall_s),
-        )
+    await run(plan.warm_up)
+    client_s, servers_s, wall_s = _own_cpu_s(), _cpu_s(plan.counted_pids), time.perf_counter()
+    await run(plan.rollouts)
+    floor = Floor(
+        client_cpu_ms=(_own_cpu_s() - client_s) / plan.rollouts * 1e3,
+        servers_cpu_ms=(_cpu_s(plan.counted_pids) - servers_s) / plan.rollouts * 1e3,
+        rollouts_per_s=plan.rollouts / (time.perf_counter() - wall_s),
+    )
+    await transport.close()
+    return floor
 
 
 def _own_cpu_s() -> float:
