@@ -175,9 +175,7 @@ class VLLMEngine:
         as_text = bool(asked.get("stop") or asked.get("logprobs"))
         params = {
             # Without `reasoning_ended`, which is about the rendered prompt, vLLM finds it out from this one.
-            **{
-                key: rendered[key] for key in ("reasoning_parser_kwargs", "cache_salt", "priority") if rendered.get(key)
-            },
+            **{key: rendered[key] for key in _RENDERED_TOO if rendered.get(key)},
             "token_ids": prompt_ids,
             "sampling_params": sampling,
             "output_mode": "text" if as_text else "tokens",
