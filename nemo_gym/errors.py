@@ -100,6 +100,10 @@ class BadStatus(RequestError):
     """The answer came with a status of 400 or above."""
 
 
+class AnswerTooLarge(RequestError):
+    """The answer has more bytes than its receiver takes; the rest of it was not received."""
+
+
 class BadBody(RequestError):
     """The answer's body is not what was promised: no JSON, or JSON of the wrong shape."""
 

@@ -14,10 +14,10 @@ from starlette.types import Message, Scope
 
 from nemo_gym.base_resources_server import SimpleResourcesServer
 from nemo_gym.base_responses_api_agent import SimpleResponsesAPIAgent
-from nemo_gym.errors import DeadlineExceeded, Unreachable
+from nemo_gym.errors import AnswerTooLarge, DeadlineExceeded, Unreachable
 from nemo_gym.serving.app import SimpleServer
 from nemo_gym.serving.http import HttpClient
-from nemo_gym.serving.http_response import ByteStream, HttpResponse, parse_set_cookies
+from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, ByteStream, HttpResponse, parse_set_cookies
 from nemo_gym.serving.loading import load_server_class
 from nemo_gym.serving.routes import refuse_hidden_routes
 from nemo_gym.serving.server_client import ServerClient
@@ -36,7 +36,13 @@ class AsgiTransport:
         self.apps, self.watch = apps, watch
 
     async def send(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> HttpResponse:
         parts = urlsplit(url)
         app = self.apps.get(parts.netloc)
@@ -63,6 +69,9 @@ class AsgiTransport:
         except TimeoutError as error:
             raise DeadlineExceeded(f"no complete answer within {timeout_s:.3g} s", url=url, delivered=True) from error
         answer = exchange.response(url)
+        if len(answer.body) > max_bytes:
+            message = f"the answer has more than {max_bytes} bytes, which is the limit"
+            raise AnswerTooLarge(message, url=url, delivered=True, status=answer.status)
         if self.watch is not None:
             self.watch(method, answer)
         return answer

@@ -99,7 +99,7 @@ SIGNATURES = {
     "nemo_gym.server_utils.ServerClient.load_from_global_config": "(head_server_config=None)",
     "nemo_gym.server_utils.ServerClient.post": (
         "(self, server_name, url_path, json=None, *, body=None, params=None, cookies=None, headers=None,"
-        " timeout_s=600.0, retry=NO_RETRY)"
+        " timeout_s=600.0, retry=NO_RETRY, max_bytes=1073741824)"
     ),
     "nemo_gym.server_utils.ServerClient.get": (
         "(self, server_name, url_path, *, params=None, cookies=None, headers=None, timeout_s=600.0, retry=NO_RETRY)"

@@ -10,12 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from nemo_gym.agent_loop.failure import EpisodeFailure, refusal_text
 from nemo_gym.agent_loop.routes import Routes
-from nemo_gym.errors import BadBody, RequestError
+from nemo_gym.errors import AnswerTooLarge, BadBody, RequestError
 from nemo_gym.schemas.responses import InputItem
 from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER, FailureClass
 from nemo_gym.schemas.validation import explain
 from nemo_gym.serving.http import RetryPolicy
-from nemo_gym.serving.http_response import HttpResponse
+from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, HttpResponse
 from nemo_gym.serving.server_client import ServerClient
 
 CLOSE_TIMEOUT_S = 5.0
@@ -50,6 +50,7 @@ class RemoteEnvironment:
         tool_timeout_s: float,
         verify_timeout_s: float,
         retry: RetryPolicy,
+        max_tool_output_bytes: int = MAX_ANSWER_BYTES,
         cookies: dict[str, str] | None = None,
         routes: Routes | None = None,
     ) -> None:
@@ -59,6 +60,7 @@ class RemoteEnvironment:
         self.client, self.server_name, self.retry = client, server_name, retry
         self.routes = routes or Routes(client)
         self.tool_timeout_s, self.verify_timeout_s = tool_timeout_s, verify_timeout_s
+        self.max_tool_output_bytes = max_tool_output_bytes
         self.cookies = dict(cookies or {})
         self._headers = {ROLLOUT_ID_HEADER: rollout_id}
         self._open = False
@@ -115,7 +117,8 @@ class RemoteEnvironment:
 
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> str:
         """The tool's answer as text, whatever its status."""
-        return (await self._post(f"/{name}", arguments, "tool", self.tool_timeout_s)).text
+        most = self.max_tool_output_bytes
+        return (await self._post(f"/{name}", arguments, "tool", self.tool_timeout_s, max_bytes=most)).text
 
     async def verify(self, request: dict[str, Any]) -> dict[str, Any]:
         """The verify answer, with a finite `reward`. Ends the session."""
@@ -174,11 +177,13 @@ class RemoteEnvironment:
 
     def _unanswered(self, error: RequestError, stage: str) -> EpisodeFailure:
         timed_out = _TIMED_OUT.get(stage, FailureClass.RESOURCES_ERROR)
-        return EpisodeFailure.of_request(
-            error, stage, self.server_name, timed_out=timed_out, otherwise=FailureClass.RESOURCES_ERROR
-        )
+        too_large = stage == "tool" and isinstance(error, AnswerTooLarge)
+        otherwise = FailureClass.TOOL_ERROR if too_large else FailureClass.RESOURCES_ERROR
+        return EpisodeFailure.of_request(error, stage, self.server_name, timed_out=timed_out, otherwise=otherwise)
 
-    async def _post(self, path: str, body: dict[str, Any], stage: str, timeout_s: float) -> HttpResponse:
+    async def _post(
+        self, path: str, body: dict[str, Any], stage: str, timeout_s: float, max_bytes: int = MAX_ANSWER_BYTES
+    ) -> HttpResponse:
         try:
             answer = await self.client.post(
                 self.server_name,
@@ -188,6 +193,7 @@ class RemoteEnvironment:
                 headers=self._headers,
                 timeout_s=timeout_s,
                 retry=self.retry,
+                max_bytes=max_bytes,
             )
         except RequestError as error:
             raise self._unanswered(error, stage) from error

@@ -149,5 +149,5 @@ def checked_response(response: Any, server_name: str) -> dict[str, Any]:
             _OUTPUT.validate_python(response.get("output"))
             return response
         except ValidationError as error:
-            mistake = "; ".join(f"output{line}" for line in explain(error)[:3])
+            mistake = "; ".join(f"output{line if line.startswith('[') else f': {line}'}" for line in explain(error)[:3])
     raise EpisodeFailure(FailureClass.MODEL_ERROR, "model", mistake, server=server_name)

@@ -10,10 +10,11 @@ from typing import cast
 
 import httptools
 
-from nemo_gym.errors import ConnectionLost
+from nemo_gym.errors import AnswerTooLarge, ConnectionLost, RequestError
 
 _PAUSE_BYTES = 1 << 20
 """A stream that nobody reads is not received further than this."""
+_MAX_HEADER_BYTES = 1 << 20
 
 
 class Connection(asyncio.Protocol):
@@ -27,12 +28,14 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._closed = False
 
-    async def answer_to(self, request: bytes, url: str) -> Exchange:
+    async def answer_to(self, request: bytes, url: str, max_bytes: int) -> Exchange:
         """Send a request and wait for the end of its answer. When cancelled, the connection is closed.
 
-        Raises `ConnectionLost` where the answer does not come whole.
+        Raises `ConnectionLost` where the answer does not come whole, `AnswerTooLarge` where its body has more than
+        `max_bytes`.
         """
         exchange = self.begin(request, url, streamed=False)
+        exchange.max_bytes = max_bytes
         try:
             await exchange.finished
         except BaseException:
@@ -104,16 +107,23 @@ class Exchange:
         """Names in lower case."""
         self.reusable = False
         self.chunks: deque[bytes] = deque()
+        self.max_bytes: int | None = None
+        """Of the body; None: any number, as in a stream."""
         self._url, self._paused = url, paused
         self._parser = httptools.HttpResponseParser(self)
         self._size, self._more = 0, asyncio.Event()
+        self._header_bytes = 0
         self._ends_with_connection = False
 
     def feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(f"the answer is no HTTP: {error}")
+            self._lose(f"the answer is no HTTP: {error}")
+        if not self.begun.done():
+            self._header_bytes += len(data)
+            if self._header_bytes > _MAX_HEADER_BYTES:
+                self._refuse(f"the headers of the answer have more than {_MAX_HEADER_BYTES} bytes")
 
     def end_of_connection(self, error: Exception | None) -> None:
         if self.finished.done():
@@ -121,7 +131,7 @@ class Exchange:
         if self._ends_with_connection and self.begun.done() and error is None:
             self._finish(reusable=False)
         else:
-            self._fail(str(error) if error else "closed before the answer was complete")
+            self._lose(str(error) if error else "closed before the answer was complete")
 
     async def next_chunk(self) -> bytes | None:
         """The next piece of a streamed body; None at its end. Raises `ConnectionLost` where it breaks off."""
@@ -159,6 +169,9 @@ class Exchange:
             self._more.set()
             if self._size > _PAUSE_BYTES:
                 self._paused.pause_reading()
+        elif self.max_bytes is not None and self._size > self.max_bytes:
+            self.chunks.clear()
+            self._refuse(f"the answer has more than {self.max_bytes} bytes, which is the limit")
 
     def on_message_complete(self) -> None:
         if self.status >= 200:
@@ -170,8 +183,13 @@ class Exchange:
             self.finished.set_result(None)
         self._more.set()
 
-    def _fail(self, why: str) -> None:
-        error = ConnectionLost(f"the connection broke: {why}", url=self._url, delivered=True)
+    def _lose(self, why: str) -> None:
+        self._fail(ConnectionLost(f"the connection broke: {why}", url=self._url, delivered=True))
+
+    def _refuse(self, why: str) -> None:
+        self._fail(AnswerTooLarge(why, url=self._url, delivered=True, status=self.status or None))
+
+    def _fail(self, error: RequestError) -> None:
         for waiting in (self.begun, self.finished):
             if not waiting.done():
                 waiting.set_exception(error)

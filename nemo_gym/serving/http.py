@@ -15,14 +15,20 @@ import orjson
 from pydantic import BaseModel
 
 from nemo_gym.errors import RequestError
-from nemo_gym.serving.http_response import REFUSED_STATUSES, ByteStream, HttpResponse
+from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, REFUSED_STATUSES, ByteStream, HttpResponse
 
 
 class Transport(Protocol):
     """What requests travel by: one attempt each, raising `RequestError`s."""
 
     async def send(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> HttpResponse: ...
 
     def stream(
@@ -70,11 +76,13 @@ class HttpClient:
         cookies: Mapping[str, str] | None = None,
         timeout_s: float = 600.0,
         retry: RetryPolicy = NO_RETRY,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> HttpResponse:
         """Send one request, again where `retry` allows it, and return the last answer.
 
         `timeout_s` bounds all attempts and waits together. `json`, anything that `to_json` takes, wins over `body`.
-        Raises a `RequestError` (`Unreachable`, `ConnectionLost`, `DeadlineExceeded`) where there is no answer.
+        Raises a `RequestError` (`Unreachable`, `ConnectionLost`, `DeadlineExceeded`) where there is no answer, and
+        `AnswerTooLarge` where its body has more than `max_bytes`.
         """
         sent = {"content-type": "application/json"} if json is not None else {}
         sent.update(headers or {})
@@ -88,7 +96,8 @@ class HttpClient:
         while True:
             attempt += 1
             try:
-                response = await transport.send(method, url, payload, sent, timeout_s - (time.monotonic() - started))
+                left_s = timeout_s - (time.monotonic() - started)
+                response = await transport.send(method, url, payload, sent, left_s, max_bytes)
             except RequestError as error:
                 error.attempts = attempt
                 wait_s = retry.delay_s(attempt, None)

@@ -12,6 +12,8 @@ from nemo_gym.errors import BadBody
 
 REFUSED_STATUSES = frozenset({429, 503})
 """Statuses by which a server says that it did not process the request."""
+MAX_ANSWER_BYTES = 1 << 30
+"""As much is received of one answer, unless its caller wants less: a body without end must not fill the memory."""
 
 
 class Cookie(str):

@@ -13,7 +13,7 @@ from nemo_gym.config.nearest import suggestion
 from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.serving.http import NO_RETRY, HttpClient, RetryPolicy
-from nemo_gym.serving.http_response import HttpResponse
+from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, HttpResponse
 from nemo_gym.serving.sessions import SESSION_HEADER, id_in, session_cookie_name, worker_of
 from nemo_gym.serving.spec import ServerAddress
 
@@ -79,16 +79,26 @@ class ServerClient:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retry: RetryPolicy = NO_RETRY,
+        max_bytes: int = MAX_ANSWER_BYTES,
     ) -> HttpResponse:
         """POST to `url_path` of an instance: `json` is a pydantic model or plain data, `body` is ready JSON bytes.
 
         `params` become the URL's query.
-        Raises a `RequestError` where there is no answer; an answer of status 400 or above is returned.
+        Raises a `RequestError` where there is no answer, or one with more than `max_bytes`. An answer of status 400 or
+        above is returned.
         """
         sent = {"content-type": "application/json", **(headers or {})} if body is not None else headers
         url = self.url_of(server_name, cookies=cookies, headers=headers) + _with_query(url_path, params)
         return await self.http.request(
-            "POST", url, body=body, json=json, headers=sent, cookies=cookies, timeout_s=timeout_s, retry=retry
+            "POST",
+            url,
+            body=body,
+            json=json,
+            headers=sent,
+            cookies=cookies,
+            timeout_s=timeout_s,
+            retry=retry,
+            max_bytes=max_bytes,
         )
 
     async def get(

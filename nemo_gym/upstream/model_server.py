@@ -60,6 +60,8 @@ class UpstreamModelConfig(BaseResponsesAPIModelConfig):
     """How long a replica that did not answer is left alone."""
     max_concurrent_requests: int | None = Field(default=None, ge=1)
     """Further requests wait. Per worker process."""
+    max_answer_bytes: int = Field(default=256 << 20, gt=0)
+    """A longer answer of the endpoint is refused (streams are passed on, whatever their length)."""
 
     @property
     def endpoint_key(self) -> str:
@@ -112,6 +114,7 @@ class UpstreamModel(SimpleResponsesAPIModel):
                 retry_delivered=config.resend_lost_requests,
             ),
             max_concurrent_requests=config.max_concurrent_requests,
+            max_answer_bytes=config.max_answer_bytes,
         )
         return app
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from nemo_gym.errors import ConnectionLost, DeadlineExceeded, RequestError, Unreachable
 from nemo_gym.serving.http import HttpClient, RetryPolicy, retry_after_s
-from nemo_gym.serving.http_response import REFUSED_STATUSES, ByteStream, HttpResponse
+from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, REFUSED_STATUSES, ByteStream, HttpResponse
 from nemo_gym.upstream.replicas import Replicas
 
 
@@ -44,9 +44,11 @@ class Upstream:
         timeout_s: float,
         retry: RetryPolicy,
         max_concurrent_requests: int | None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self.replicas = replicas
         self._http, self._timeout_s, self._retry = http, timeout_s, retry
+        self._max_answer_bytes = max_answer_bytes
         self._headers = {"content-type": "application/json"}
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
@@ -62,7 +64,14 @@ class Upstream:
             target = (url.removesuffix("/v1") if at_root else url) + path
             async with self._slot(url, deadline):
                 left_s = deadline - time.monotonic()
-                return await self._http.request("POST", target, body=body, headers=self._headers, timeout_s=left_s)
+                return await self._http.request(
+                    "POST",
+                    target,
+                    body=body,
+                    headers=self._headers,
+                    timeout_s=left_s,
+                    max_bytes=self._max_answer_bytes,
+                )
 
         return await self._until_answered(key, attempt, _nothing_to_close)
 

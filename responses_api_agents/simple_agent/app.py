@@ -54,6 +54,8 @@ class SimpleAgentConfig(BaseResponsesAPIAgentConfig):
     tool_timeout_s: float = Field(default=120.0, gt=0)
     verify_timeout_s: float = Field(default=300.0, gt=0)
     """Deadline of `/verify`, `/seed_session`, `/reset` and `/step`."""
+    max_tool_output_bytes: int = Field(default=16 << 20, gt=0)
+    """A tool that answers more ends the rollout as a `tool_error`."""
     max_attempts: int = Field(default=3, ge=1)
     """How often a request that certainly was not processed is sent."""
     max_retry_s: float = Field(default=60.0, gt=0)
@@ -120,6 +122,7 @@ class SimpleAgent(SimpleResponsesAPIAgent):
             tool_timeout_s=config.tool_timeout_s,
             verify_timeout_s=config.verify_timeout_s,
             retry=retry,
+            max_tool_output_bytes=config.max_tool_output_bytes,
             cookies=cookies,
             routes=self._routes,
         )

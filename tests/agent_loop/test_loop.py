@@ -199,6 +199,23 @@ async def test_reasoning_alone_ends_the_episode(gym: InProcessGym) -> None:
     assert (result["stop_reason"], len(model.requests), result["reward"]) == ("no_message", 1, 0)
 
 
+async def test_a_tool_that_answers_more_than_allowed_is_a_failure(gym: InProcessGym) -> None:
+    gym.add("adder", Adder)
+    environment = RemoteEnvironment(
+        gym.client,
+        "adder",
+        rollout_id="r",
+        tool_timeout_s=5,
+        verify_timeout_s=5,
+        retry=RetryPolicy(max_attempts=1),
+        max_tool_output_bytes=2,
+    )
+    model = Scripted(response_of(call("binary")), response_of(message("done")))
+    result = await run_rollout(Episode(row_asking("x", tools=TOOLS), environment, model, Budget()))
+    assert result["_ng_failure_class"] == "tool_error" and "reward" not in result
+    assert "more than 2 bytes" in result["_ng_failure"]["message"]
+
+
 async def test_an_incomplete_answer_ends_the_episode_and_runs_no_tool(gym: InProcessGym) -> None:
     answer = response_of(call("add", '{"by": 1}'), incomplete_details={"reason": "max_output_tokens"})
     result, _ = await play(gym, Scripted(answer))

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from nemo_gym.errors import BadBody, BadStatus, ConnectionLost, DeadlineExceeded, Unreachable
+from nemo_gym.errors import AnswerTooLarge, BadBody, BadStatus, ConnectionLost, DeadlineExceeded, Unreachable
 from nemo_gym.serving.http import HttpClient, RetryPolicy, to_json
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -166,6 +166,45 @@ async def test_a_server_error_is_an_answer_and_not_sent_again(client: HttpClient
     async with listening(handler) as url:
         got = await client.request("POST", url, json={}, retry=QUICK)
     assert (got.status, got.text, len(seen)) == (500, "broken", 1)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "piece", "says"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n", b"x" * 65536, "more than 100000 bytes"),
+        (CHUNKED, b"10000\r\n" + b"x" * 65536 + b"\r\n", "more than 100000 bytes"),
+        (b"HTTP/1.1 200 OK\r\nx-padding: ", b"x" * 65536, "the headers of the answer have more than"),
+    ],
+    ids=["with a length", "without one", "in headers"],
+)
+async def test_an_answer_without_end_is_not_received_further_than_asked_for(
+    client: HttpClient, begun: bytes, piece: bytes, says: str
+) -> None:
+    gone = asyncio.Event()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(begun)
+        try:
+            while True:
+                writer.write(piece)
+                await writer.drain()
+        finally:
+            gone.set()
+
+    async with listening(endless) as url:
+        with pytest.raises(AnswerTooLarge, match=says):
+            await client.request("POST", url, json={}, retry=QUICK, max_bytes=100_000)
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+async def test_an_answer_as_long_as_allowed_is_received(client: HttpClient) -> None:
+    handler, _ = answering(answer(b"x" * 1000))
+    async with listening(handler) as url:
+        assert len((await client.request("POST", url, max_bytes=1000)).body) == 1000
 
 
 async def test_a_body_that_is_no_json_says_so(client: HttpClient) -> None:
