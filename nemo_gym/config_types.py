@@ -22,12 +22,23 @@ class BaseServerConfig(BaseModel):
     """Processes that serve this instance. All calls of a session reach the same one."""
     session_ttl_s: float = Field(default=3600.0, gt=0)
     """Idle seconds after which a session's state is freed."""
+    stall_limit_s: float = Field(default=300.0, gt=0)
+    """A server whose own code lets it answer nobody for so many seconds ends, and is started again."""
     description: str | None = None
     domain: str | None = None
     verified: bool = False
     verified_url: str | None = None
     value: str | None = None
     datasets: list[dict[str, Any]] | None = None
+    max_body_bytes: int = Field(default=1 << 30, gt=0)
+    """Longer request bodies are answered with 413."""
+
+
+class HeadServerConfig(BaseServerConfig):
+    """Where the head server of a run answers, and what it wants to be asked with."""
+
+    token: str | None = Field(default=None, repr=False)
+    """The run's; None: looked for where the run was started, and among this user's runs on this machine."""
 
 
 class ServerRef(BaseModel):

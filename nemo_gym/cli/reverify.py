@@ -143,7 +143,8 @@ def _servers(options: ReverifyCommandOptions, agents: set[str], client: ServerCl
 def _configured(head: HeadServerAddress | None) -> dict[str, str]:
     """Resources server by agent, as the running configuration has it; empty where nobody tells."""
     try:
-        values = read_global_config((head or HeadServerAddress()).url())
+        head = head or HeadServerAddress()
+        values = read_global_config(head.url(), token=head.token())
     except RequestError:
         return {}
     found = {}

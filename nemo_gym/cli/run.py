@@ -63,6 +63,8 @@ async def _run(config: GymConfig, options: LaunchOptions, console: Console, star
         async with gym:
             console.notice(_table(gym))
             seconds = time.monotonic() - started_at
+            if not options.open_endpoints:
+                console.notice("Requests of your own need the run's token: curl -H @.nemo_gym/latest/authorization …")
             console.notice(f"All {len(gym.statuses())} servers are ready after {seconds:.1f} s. Ctrl-C stops them.")
             await gym.wait()
     except asyncio.CancelledError:

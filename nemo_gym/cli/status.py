@@ -15,6 +15,7 @@ from nemo_gym.cli.command import EXIT_FAILED, command
 from nemo_gym.cli.server_table import KINDS, name_of, server_table
 from nemo_gym.config.options import OptionsModel, help_text, parse_options, wants_help
 from nemo_gym.errors import RequestError
+from nemo_gym.serving.run_token import read_token
 from nemo_gym.serving.runs import ServerStatus, fetch_status, find_head, live_runs
 
 COMMAND = "ng_status"
@@ -26,6 +27,11 @@ POLL_S = 0.1
 class HeadServerOptions(OptionsModel):
     host: str | None = None
     port: int | None = None
+    token_file: Path | None = None
+
+    def token(self) -> str | None:
+        """The run's, from the file; None: it is looked for."""
+        return read_token(self.token_file) if self.token_file is not None else None
 
 
 class StatusOptions(OptionsModel):
@@ -46,7 +52,7 @@ def status(argv: list[str]) -> int:
         return 0
     options = parse_options(argv, StatusOptions, command=COMMAND)
     all_ready = not options.wait_s or asyncio.run(_wait_until_ready(options))
-    shown = asyncio.run(_show(_head_urls(options)))
+    shown = asyncio.run(_show(_head_urls(options), options.head_server.token()))
     return shown if all_ready else EXIT_FAILED
 
 
@@ -63,22 +69,23 @@ async def _wait_until_ready(options: StatusOptions) -> bool:
     long before the one that is waited for has begun.
     """
     named = options.head_server.host or options.head_server.port
+    token = options.head_server.token()
     give_up_at = time.monotonic() + options.wait_s
     while time.monotonic() < give_up_at:
         urls = _head_urls(options) if named else [run.head_url for run in live_runs(Path.cwd())]
         with suppress(RequestError):
-            states = [each.state for url in urls for each in await fetch_status(url)]
+            states = [each.state for url in urls for each in await fetch_status(url, token=token)]
             if states and set(states) == {"ready"}:
                 return True
         await asyncio.sleep(POLL_S)
     return False
 
 
-async def _show(urls: list[str]) -> int:
+async def _show(urls: list[str], token: str | None) -> int:
     code = EXIT_FAILED
     for url in urls:
         try:
-            statuses = await fetch_status(url)
+            statuses = await fetch_status(url, token=token)
         except RequestError as error:
             print(
                 f"no running servers found ({error}).\n"

@@ -52,9 +52,12 @@ def get_global_config_dict(
     return OmegaConf.create(dict(_of_this_process or {}))
 
 
-def with_addresses(config: GymConfig, urls: Mapping[str, str], head_url: str) -> dict[str, Any]:
-    """All values of a configuration, with `host` and `port` of every instance and of the head server as in `urls`."""
-    filled = {**config.values, HEAD_SERVER_KEY_NAME: _host_and_port(head_url)}
+def with_addresses(config: GymConfig, urls: Mapping[str, str], head_url: str, token: str) -> dict[str, Any]:
+    """All values of a configuration, with `host` and `port` of every instance and of the head server as in `urls`.
+
+    Beside the head server's stands the run's `token`.
+    """
+    filled = {**config.values, HEAD_SERVER_KEY_NAME: {**_host_and_port(head_url), "token": token}}
     for instance in config.instances.values():
         settings = {**instance.settings, **_host_and_port(urls[instance.name])}
         filled[instance.name] = {instance.server_type: {instance.implementation: settings}}

@@ -52,6 +52,8 @@ class GymConfig:
     head_port: int = DEFAULT_HEAD_PORT
     head_is_explicit: bool = False
     """Whether the configuration sets the head server's port. If not, a launcher may take another free one."""
+    head_token: str | None = field(default=None, repr=False)
+    """The token that the configuration sets for the run; None: a random one."""
     head_source: str = "command line"
     """The file (or the command line) that sets the head server's address."""
     port_range: tuple[int, int] | None = None

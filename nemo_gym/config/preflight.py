@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ DOMAINS = (
     *("math", "coding", "agent", "knowledge", "instruction_following", "long_context", "safety", "games"),
     *("translation", "e2e", "rlhf", "other"),
 )
+HEAD_KEYS = ("host", "port", "token")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}", re.ASCII)
 DATASET_TYPES = ("train", "validation", "example", "benchmark")
 
 
@@ -48,6 +51,7 @@ def preflight(
         head_host=head_host,
         head_port=head_port,
         head_is_explicit=head_is_explicit,
+        head_token=checks.head_token(values.get("head_server")),
         head_source=tree.origin(("head_server", "port")),
         port_range=checks.port_range(values),
     )
@@ -195,11 +199,19 @@ class _Checks:
             self.findings.add(("head_server",), "must have `host` and `port` below it")
             return default_host, DEFAULT_HEAD_PORT, False
         for key in value:
-            if key not in {"host", "port"}:
-                self.findings.add(("head_server", key), f"unknown; {suggestion(key, ('host', 'port'), kind='keys')}")
+            if key not in HEAD_KEYS:
+                self.findings.add(("head_server", key), f"unknown; {suggestion(key, HEAD_KEYS, kind='keys')}")
         host = self.host(("head_server", "host"), value.get("host")) or default_host
         port = self.port(("head_server", "port"), value.get("port"))
         return host, port or DEFAULT_HEAD_PORT, port is not None
+
+    def head_token(self, value: object) -> str | None:
+        token = value.get("token") if isinstance(value, dict) else None
+        if token is None or (isinstance(token, str) and _TOKEN.fullmatch(token)):
+            return token
+        message = "must be a text of 16 to 256 letters, digits, `-` and `_`; leave it out for a random one"
+        self.findings.add(("head_server", "token"), message)
+        return None
 
     def port_range(self, values: Mapping[str, Any]) -> tuple[int, int] | None:
         low = self.port(("port_range_low",), values.get("port_range_low"))

@@ -17,6 +17,7 @@ from nemo_gym.launch.launched_server import LaunchedServer, label_of
 from nemo_gym.launch.options import LaunchOptions
 from nemo_gym.launch.server_log import ServerLog
 from nemo_gym.launch.supervisor import Supervisor
+from nemo_gym.serving.run_token import new_token
 from nemo_gym.serving.runs import RunFolder, ServerInstance, ServerStatus
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerAddress, ServerSpec
@@ -83,6 +84,8 @@ class Gym:
         self.global_config: dict[str, Any] = {}
         """The configuration with every instance's address. Holds secrets."""
         self.run_id = ""
+        self.token = config.head_token or new_token()
+        """What whoever asks a server of this gym must carry."""
         self._cwd, self._observer = cwd, observer
         self._addresses: Addresses | None = None
         self._folder: RunFolder | None = None
@@ -154,7 +157,7 @@ class Gym:
         self._addresses = addresses = Addresses.bind(self.config)
         self.directory, self.head_url = addresses.directory, addresses.head.url
         urls = {name: address.urls[0] for name, address in addresses.directory.items()}
-        self.global_config = with_addresses(self.config, urls, self.head_url)
+        self.global_config = with_addresses(self.config, urls, self.head_url, self.token)
         set_global_config(self.global_config)
         self._folder = RunFolder.create(self._cwd)
         self.run_id = self._folder.run_id
@@ -165,7 +168,7 @@ class Gym:
         try:
             await asyncio.sleep(0)  # first the processes, then the imports of the head server, side by side
             self._start_head(addresses)
-            self._folder.record(self.head_url)
+            self._folder.record(self.head_url, self.token, listens_on=self.config.head_host)
             await starting
         finally:
             starting.cancel()
@@ -187,6 +190,7 @@ class Gym:
                     global_config=self.global_config,
                     run_id=self.run_id,
                     session_secret=session_secret,
+                    token=self._demanded(),
                     working_dir=str(self._cwd.resolve()),
                     worker=worker,
                     num_workers=instance.num_workers,
@@ -217,8 +221,11 @@ class Gym:
         from nemo_gym.serving.process import serve
 
         app = head_app(mask_secrets(self.global_config), self._instances, self.statuses)
-        serving = serve(app, addresses.head.bound, on_ready=lambda: None, handles_signals=False)
+        serving = serve(app, addresses.head.bound, token=self._demanded(), on_ready=lambda: None, handles_signals=False)
         self._head = asyncio.create_task(serving)
+
+    def _demanded(self) -> str | None:
+        return None if self.options.open_endpoints else self.token
 
     def _instances(self) -> list[ServerInstance]:
         statuses = {status.name: status for status in reversed(self.statuses())}

@@ -68,7 +68,15 @@ class InProcessServers:
     async def _serve(self, spec: ServerSpec, listener: Listener, server: SimpleServer, app: FastAPI) -> None:
         """Return when it is ready; the task that serves goes on."""
         ready = asyncio.Event()
-        serving = serve(app, listener.bound, on_ready=ready.set, handles_signals=False, startup=server.startup)
+        serving = serve(
+            app,
+            listener.bound,
+            token=spec.token,
+            max_body_bytes=server.config.max_body_bytes,
+            on_ready=ready.set,
+            handles_signals=False,
+            startup=server.startup,
+        )
         task = asyncio.create_task(serving, name=label_of(spec))
         task.add_done_callback(self._ended)
         self._tasks.append(task)

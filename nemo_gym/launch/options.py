@@ -23,6 +23,8 @@ class LaunchOptions(OptionsModel):
     """Seconds that servers get to end by themselves before they are killed."""
     start_timeout_s: float = Field(default=600.0, gt=0)
     """Seconds from its start until a server must be ready."""
+    open_endpoints: bool = False
+    """Answer everybody, without the run's token."""
     in_process: bool = False
     """Run everything in this one process, for a debugger."""
     reload: bool = False

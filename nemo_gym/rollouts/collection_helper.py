@@ -16,7 +16,7 @@ from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.rollouts.running import DEFAULT_ROLLOUT_TIMEOUT_S
 from nemo_gym.rollouts.running_servers import running_servers
 from nemo_gym.serving.http import HttpClient
-from nemo_gym.serving.runs import find_head
+from nemo_gym.serving.runs import find_run
 
 
 class RolloutCollectionHelper:
@@ -49,14 +49,14 @@ class RolloutCollectionHelper:
         """
         if on_failure not in ("raise", "return"):
             raise ValueError(f"on_failure is `{on_failure}`; it is `raise` or `return`")
-        head = head_server_config
+        head_url, token = find_run(Path.cwd(), head_server_config)
         options = ExampleOptions(
             num_parallel=num_parallel or default_num_parallel(),
             timeout_s=timeout_s,
             on_failure=on_failure,
             slots=semaphore or nullcontext(),
+            token=token,
         )
-        head_url = find_head(Path.cwd(), head.host, head.port) if head else find_head(Path.cwd())
         return run_in_order_of_completion(list(examples), head_url, options)
 
     async def run_from_config(self, config: RolloutCollectionConfig) -> Collected:

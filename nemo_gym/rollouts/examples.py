@@ -7,7 +7,7 @@ import resource
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from nemo_gym.errors import DataError, RolloutError
@@ -48,6 +48,8 @@ class ExampleOptions:
     """Whether awaiting a failed rollout raises `RolloutError`, or returns the failure with `mask_sample` set."""
     slots: AbstractAsyncContextManager[object]
     """Entered around each rollout: a semaphore that several calls share, say."""
+    token: str | None = field(default=None, repr=False)
+    """The run's."""
 
 
 def default_num_parallel() -> int:
@@ -92,7 +94,8 @@ async def _run(
     http = HttpClient()
     left_over: list[Exception] = []
     try:
-        client = ServerClient(await fetch_directory(head_url, http), http)
+        directory = await fetch_directory(head_url, http, token=options.token)
+        client = ServerClient(directory, http, token=options.token)
         async with aclosing(_results(client, pending, options)) as results:
             async for rollout_id, result in results:
                 finished.put_nowait(_outcome(pending.pop(rollout_id), result, options.on_failure))

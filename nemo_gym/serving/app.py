@@ -133,7 +133,7 @@ class SimpleServer(BaseModel):
             server = cls.from_spec(process.spec)
             app = server.setup_webserver()
             refuse_hidden_routes(app, Path(process.spec.working_dir))
-            run(app, process, server.startup)
+            run(app, process, server.startup, max_body_bytes=server.config.max_body_bytes)
         except ConfigError as error:
             process.report({"event": "failed", "problems": [asdict(problem) for problem in error.problems]})
             raise SystemExit(2) from None

@@ -12,6 +12,8 @@ import orjson
 
 from nemo_gym.serving.http import NO_RETRY, HttpClient, RetryPolicy
 from nemo_gym.serving.http_response import HttpResponse
+from nemo_gym.serving.run_token import bearer
+from nemo_gym.serving.server_client import own_runs_token
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, HttpClient] = WeakKeyDictionary()
 
@@ -55,12 +57,24 @@ async def request(
     timeout_s: float = 600.0,
     retry: RetryPolicy = NO_RETRY,
 ) -> HttpResponse:
-    """Send one HTTP request. An answer of status 400 or above is returned. Raises a `RequestError` for no answer."""
+    """Send one HTTP request; to a server of this process's run, with the run's token.
+
+    An answer of status 400 or above is returned. Raises a `RequestError` for no answer.
+    """
     if params:
         url = f"{url}{'&' if '?' in url else '?'}{urlencode(params)}"
+    sent = _with_token(url, headers)
     return await shared_client().request(
-        method, url, json=json, body=data, headers=headers, cookies=cookies, timeout_s=timeout_s, retry=retry
+        method, url, json=json, body=data, headers=sent, cookies=cookies, timeout_s=timeout_s, retry=retry
     )
+
+
+def _with_token(url: str, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    token = own_runs_token(url)
+    if token is None:
+        return headers
+    others = {name: value for name, value in (headers or {}).items() if name.lower() != "authorization"}
+    return {**others, **bearer(token)}
 
 
 async def raise_for_status(response: Answer) -> None:

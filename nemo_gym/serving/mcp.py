@@ -205,8 +205,10 @@ def _with_mcp(body: bytes, scope: Scope) -> bytes:
     headers = Headers(scope=scope)
     server: Sequence[Any] = scope.get("server") or ("127.0.0.1", 80)
     host = headers.get("host") or f"{server[0]}:{server[1]}"
-    session = {"X-Session-ID": scope["session"][SESSION_ID_KEY]}
-    return orjson.dumps({**answer, "mcp": {"url": f"{scope['scheme']}://{host}{MCP_PATH}", "headers": session}})
+    needed = {"X-Session-ID": scope["session"][SESSION_ID_KEY]}
+    if "authorization" in headers:  # whoever is told the address may ask there as who asked here
+        needed["Authorization"] = headers["authorization"]
+    return orjson.dumps({**answer, "mcp": {"url": f"{scope['scheme']}://{host}{MCP_PATH}", "headers": needed}})
 
 
 def _error(message: str) -> CallToolResult:

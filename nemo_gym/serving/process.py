@@ -16,7 +16,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from nemo_gym.errors import LaunchError
+from nemo_gym.serving.gate import Gate
+from nemo_gym.serving.request_protocol import RequestProtocol
 from nemo_gym.serving.spec import ServerSpec
+from nemo_gym.serving.watchdog import watch_event_loop
 
 KEEPALIVE_S = 75
 """Idle connections are closed after this time: well after any client of ours has closed them itself."""
@@ -61,19 +64,21 @@ async def serve(
     app: ASGIApp,
     listen: socket.socket,
     *,
+    token: str | None = None,
+    max_body_bytes: int = 1 << 30,
     on_ready: Callable[[], None],
     handles_signals: bool,
     startup: Callable[[], Awaitable[None]] = nothing_to_start,
 ) -> None:
-    """Answer requests on `listen`; `on_ready` is called when the first can be answered, which is after `startup`.
+    """Answer requests on `listen`, with `token` only those that carry it, until told to stop.
 
-    Raises what `startup` raises. Ends when cancelled or, with `handles_signals`, on SIGTERM and SIGINT, after the
-    requests in progress (5 s at most).
+    `on_ready` is called when the first can be answered, which is after `startup`. Raises what `startup` raises. Ends
+    when cancelled or, with `handles_signals`, on SIGTERM and SIGINT, after the requests in progress (5 s at most).
     """
     _allow_many_connections()
     config = uvicorn.Config(
-        app,
-        http="httptools",
+        Gate(app, token=token, max_body_bytes=max_body_bytes),
+        http=RequestProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -96,7 +101,14 @@ async def serve(
         raise
 
 
-def run(app: ASGIApp, process: ServerProcess, startup: Callable[[], Awaitable[None]]) -> None:
+def run(
+    app: ASGIApp,
+    process: ServerProcess,
+    startup: Callable[[], Awaitable[None]],
+    *,
+    max_body_bytes: int,
+    stall_limit_s: float,
+) -> None:
     """`serve()` as the main thing that this process does, on the fastest event loop there is."""
 
     def on_ready() -> None:
@@ -105,9 +117,20 @@ def run(app: ASGIApp, process: ServerProcess, startup: Callable[[], Awaitable[No
         gc.collect()
         gc.freeze()
         process.report({"event": "ready"})
+        watch_event_loop(stall_limit_s)
 
     with asyncio.Runner(loop_factory=uvicorn.Config(app="").get_loop_factory()) as runner:
-        runner.run(serve(app, process.listen, on_ready=on_ready, handles_signals=True, startup=startup))
+        runner.run(
+            serve(
+                app,
+                process.listen,
+                token=process.spec.token,
+                max_body_bytes=max_body_bytes,
+                on_ready=on_ready,
+                handles_signals=True,
+                startup=startup,
+            )
+        )
 
 
 class _AnnouncingServer(uvicorn.Server):

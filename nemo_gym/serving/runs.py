@@ -3,6 +3,7 @@
 .nemo_gym/runs/<run_id>/run.json            who runs it and where its head server answers
 .nemo_gym/runs/<run_id>/<instance>.log      all that a server wrote
 .nemo_gym/runs/<run_id>/lock                locked as long as the launcher lives, however it ends
+.nemo_gym/runs/<run_id>/authorization       the run's token, while it lives: see `run_token`
 """
 
 from __future__ import annotations
@@ -12,14 +13,28 @@ import os
 import secrets
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from nemo_gym.errors import BadBody, LaunchError, Unreachable
+from nemo_gym.config.global_config import HEAD_SERVER_KEY_NAME, known_global_config
+from nemo_gym.config_types import BaseServerConfig, HeadServerConfig
+from nemo_gym.errors import BadBody, BadStatus, LaunchError, Unreachable
 from nemo_gym.serving.http import HttpClient
+from nemo_gym.serving.run_token import (
+    AUTHORIZATION_FILE,
+    bearer,
+    forget_token,
+    is_address_of,
+    keep_token,
+    read_token,
+    run_with_head_at,
+    token_in,
+)
 from nemo_gym.serving.spec import ServerAddress
 
 DEFAULT_HEAD_HOST = "127.0.0.1"
@@ -40,6 +55,8 @@ class RunRecord(BaseModel):
     pid: int
     """Of the launcher."""
     head_url: str
+    listens_on: str = ""
+    """The host that its head server is bound to."""
     started_at: float
     """Unix time, s."""
 
@@ -125,9 +142,13 @@ class RunFolder:
         """Log file of an instance, or of one of its workers (`calendar`, `calendar.1`)."""
         return self.path / f"{server}.log"
 
-    def record(self, head_url: str) -> RunRecord:
-        """Write `run.json`: from now on commands in this folder find the run."""
-        record = RunRecord(run_id=self.run_id, pid=os.getpid(), head_url=head_url, started_at=time.time())
+    def record(self, head_url: str, token: str | None = None, *, listens_on: str = "") -> RunRecord:
+        """Write `run.json`: from now on commands in this folder find the run, and its token."""
+        if token is not None:
+            keep_token(self.path, token, head_url)
+        record = RunRecord(
+            run_id=self.run_id, pid=os.getpid(), head_url=head_url, listens_on=listens_on, started_at=time.time()
+        )
         unfinished = self.path / "run.json.tmp"
         unfinished.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
         unfinished.replace(self.path / "run.json")
@@ -135,6 +156,7 @@ class RunFolder:
 
     def close(self) -> None:
         """The run has ended; its logs stay."""
+        forget_token(self.path)
         self._lock.close()
 
 
@@ -142,12 +164,9 @@ def live_runs(cwd: Path) -> list[RunRecord]:
     """Runs started in `cwd` whose launcher lives, oldest first."""
     records = []
     for path in sorted(_runs_folder(cwd).glob("*/run.json")):
-        if not _is_live(path.parent):
-            continue
-        try:
-            records.append(RunRecord.model_validate_json(path.read_bytes()))
-        except (OSError, ValidationError):
-            continue  # removed or damaged meanwhile: nothing there to connect to
+        record = _read_record(path.parent) if _is_live(path.parent) else None
+        if record is not None:
+            records.append(record)
     return sorted(records, key=lambda record: record.started_at)
 
 
@@ -167,41 +186,96 @@ def find_head(cwd: Path, host: str | None = None, port: int | None = None) -> st
     return runs[0].head_url if runs else f"http://{DEFAULT_HEAD_HOST}:{DEFAULT_HEAD_PORT}"
 
 
-async def fetch_directory(head_url: str, http: HttpClient | None = None) -> dict[str, ServerAddress]:
-    """Every instance of the run behind that head server, by name. Raises RequestError."""
-    body = await _fetch(head_url + "/server_instances", http)
+def find_run(cwd: Path, head: BaseServerConfig | None = None) -> tuple[str, str | None]:
+    """URL of the head server to talk to, as `find_head` has it, and the token of its run; None where nobody tells."""
+    if head is None:
+        head_url = find_head(cwd)
+        return head_url, token_of(head_url, cwd)
+    head_url = find_head(cwd, head.host, head.port)
+    given = head.token if isinstance(head, HeadServerConfig) else None
+    return head_url, given or token_of(head_url, cwd)
+
+
+def token_of(head_url: str, cwd: Path | None = None) -> str | None:
+    """The token of the run behind that head server: this process's run, one of the folder, another of this user here.
+
+    None where it is none of these, as on another machine.
+    """
+    known = known_global_config() or {}
+    address = known.get(HEAD_SERVER_KEY_NAME)
+    if isinstance(address, dict) and head_url == f"http://{address.get('host')}:{address.get('port')}":
+        return token_in(known)
+    folders = sorted(_runs_folder(cwd or Path.cwd()).iterdir()) if _runs_folder(cwd or Path.cwd()).is_dir() else []
+    elsewhere = run_with_head_at(urlsplit(head_url).port or DEFAULT_HEAD_PORT)
+    for folder in [*reversed(folders), *([elsewhere] if elsewhere else [])]:
+        record = _read_record(folder)
+        if record is not None and is_address_of(record.listens_on, record.head_url, head_url):
+            with suppress(LaunchError):
+                return read_token(folder / AUTHORIZATION_FILE)
+    return None
+
+
+def run_token() -> str:
+    """The token of the run in the working directory, for programs that ask its servers by themselves.
+
+    Raises LaunchError where there is no run, or where there are several.
+    """
+    head_url = find_head(Path.cwd())
+    token = token_of(head_url)
+    if token is None:
+        raise LaunchError(f"{Path.cwd()}: no run that was started here is live; start one with ng_run")
+    return token
+
+
+async def fetch_directory(
+    head_url: str, http: HttpClient | None = None, *, token: str | None = None
+) -> dict[str, ServerAddress]:
+    """Every instance of the run behind that head server, by name; `token` None: see `token_of`. Raises RequestError."""
+    body = await _fetch(head_url + "/server_instances", http, token or token_of(head_url))
     instances = _parse(_INSTANCES, body, head_url + "/server_instances")
     return {instance.process_name: instance.address() for instance in instances}
 
 
-def read_global_config(head_url: str) -> dict[str, Any]:
-    """The configuration of the run behind that head server, without secrets. Blocks. Raises RequestError."""
+def read_global_config(head_url: str, *, token: str | None = None) -> dict[str, Any]:
+    """The configuration of the run behind that head server, without secrets but the run's token. Blocks.
+
+    Raises RequestError.
+    """
     # Imported here: few processes ask for it.
-    from urllib.error import URLError
-    from urllib.request import urlopen
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
 
     import yaml
 
     url = head_url + "/global_config_dict_yaml"
+    token = token or token_of(head_url)
     try:
-        with urlopen(url, timeout=HEAD_TIMEOUT_S) as answer:
+        with urlopen(Request(url, headers=bearer(token)), timeout=HEAD_TIMEOUT_S) as answer:
             body = answer.read()
+    except HTTPError as error:
+        said = error.read()
+        message = f"HTTP {error.code}: {said[:500].decode(errors='replace')}"
+        raise BadStatus(message, url=url, delivered=True, status=error.code, body=said) from error
     except URLError as error:
         raise Unreachable(f"no head server answers: {error.reason}", url=url, delivered=False) from error
     values = yaml.safe_load(orjson.loads(body))
     assert isinstance(values, dict)
+    values[HEAD_SERVER_KEY_NAME] = {**values.get(HEAD_SERVER_KEY_NAME, {}), "token": token}
     return values
 
 
-async def fetch_status(head_url: str, http: HttpClient | None = None) -> list[ServerStatus]:
-    """How every server process of that run is doing. Raises RequestError."""
-    return _parse(_STATUSES, await _fetch(head_url + "/server_status", http), head_url + "/server_status")
+async def fetch_status(
+    head_url: str, http: HttpClient | None = None, *, token: str | None = None
+) -> list[ServerStatus]:
+    """How every server process of that run is doing; `token` None: see `token_of`. Raises RequestError."""
+    body = await _fetch(head_url + "/server_status", http, token or token_of(head_url))
+    return _parse(_STATUSES, body, head_url + "/server_status")
 
 
-async def _fetch(url: str, http: HttpClient | None) -> bytes:
+async def _fetch(url: str, http: HttpClient | None, token: str | None) -> bytes:
     client = http or HttpClient()
     try:
-        answer = await client.request("GET", url, timeout_s=HEAD_TIMEOUT_S)
+        answer = await client.request("GET", url, headers=bearer(token), timeout_s=HEAD_TIMEOUT_S)
         answer.raise_for_status()
         return answer.body
     finally:
@@ -218,6 +292,14 @@ def _parse(adapter: TypeAdapter[_T], body: bytes, url: str) -> _T:
 
 def _runs_folder(cwd: Path) -> Path:
     return cwd / ".nemo_gym" / "runs"
+
+
+def _read_record(run: Path) -> RunRecord | None:
+    """None where it was removed or damaged meanwhile: nothing there to connect to."""
+    try:
+        return RunRecord.model_validate_json((run / "run.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _ignore_in_git(folder: Path) -> None:

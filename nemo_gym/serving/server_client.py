@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urlsplit
 
 from nemo_gym.config.global_config import HEAD_SERVER_KEY_NAME, instance_block, known_global_config
 from nemo_gym.config.nearest import suggestion
-from nemo_gym.config_types import BaseServerConfig
-from nemo_gym.errors import ConfigError, ConfigProblem
+from nemo_gym.config_types import BaseServerConfig, HeadServerConfig
+from nemo_gym.errors import ConfigError, ConfigProblem, RequestError
 from nemo_gym.serving.http import NO_RETRY, HttpClient, RetryPolicy
 from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, HttpResponse
+from nemo_gym.serving.run_token import bearer, token_in
 from nemo_gym.serving.sessions import SESSION_HEADER, id_in, session_cookie_name, worker_of
 from nemo_gym.serving.spec import ServerAddress
 
@@ -33,12 +35,18 @@ class ServerClient:
         *,
         global_config_dict: Mapping[str, Any] | None = None,
         head_server_config: BaseServerConfig | None = None,
+        token: str | None = None,
     ) -> None:
-        """`directory`: every instance by name; None: those that `global_config_dict` gives a host and a port."""
+        """`directory`: every instance by name; None: those that `global_config_dict` gives a host and a port.
+
+        `token`: the run's, which every request carries; None: the one that `global_config_dict` tells, if it does.
+        """
         self._global_config = {} if global_config_dict is None else global_config_dict
         self.directory = dict(addresses_in(self._global_config) if directory is None else directory)
         self.head_server_config = head_server_config or _head_in(self._global_config)
         """Where the head server of the run answers; None where that is not known."""
+        self.token = token or token_in(self._global_config)
+        self._authorization = bearer(self.token)
         self.http = http or HttpClient()
         self._round_robin = itertools.count()
 
@@ -56,8 +64,8 @@ class ServerClient:
         if values is not None:
             return cls(global_config_dict=values)
         head = head_server_config
-        head_url = runs.find_head(Path.cwd(), head.host, head.port) if head else runs.find_head(Path.cwd())
-        return cls(global_config_dict=runs.read_global_config(head_url), head_server_config=head)
+        head_url, token = runs.find_run(Path.cwd(), head)
+        return cls(global_config_dict=runs.read_global_config(head_url, token=token), head_server_config=head)
 
     @property
     def global_config_dict(self) -> DictConfig:
@@ -87,7 +95,8 @@ class ServerClient:
         Raises a `RequestError` where there is no answer, or one with more than `max_bytes`. An answer of status 400 or
         above is returned.
         """
-        sent = {"content-type": "application/json", **(headers or {})} if body is not None else headers
+        content = {"content-type": "application/json"} if body is not None else {}
+        sent = {**content, **(headers or {}), **self._authorization}
         url = self.url_of(server_name, cookies=cookies, headers=headers) + _with_query(url_path, params)
         return await self.http.request(
             "POST",
@@ -114,7 +123,8 @@ class ServerClient:
     ) -> HttpResponse:
         """GET `url_path` of an instance."""
         url = self.url_of(server_name, cookies=cookies, headers=headers) + _with_query(url_path, params)
-        return await self.http.request("GET", url, headers=headers, cookies=cookies, timeout_s=timeout_s, retry=retry)
+        sent = {**(headers or {}), **self._authorization}
+        return await self.http.request("GET", url, headers=sent, cookies=cookies, timeout_s=timeout_s, retry=retry)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -151,6 +161,35 @@ def get_server_url(server_name: str) -> str:
     return ServerClient.load_from_global_config().url_of(server_name)
 
 
+def own_runs_token(url: str) -> str | None:
+    """The token of the run that this process belongs to, where the URL is one of its servers; else None."""
+    config = known_global_config() or {}
+    return token_in(config) if _names(url, config) else None
+
+
+def find_token(url: str) -> str | None:
+    """The token of the run that has a server at this URL: this process's, or one started in this folder. Blocks.
+
+    None where neither has.
+    """
+    # Imported here: see `load_from_global_config`.
+    from nemo_gym.serving import runs
+
+    if (own := own_runs_token(url)) is not None:
+        return own
+    for run in runs.live_runs(Path.cwd()):
+        with suppress(RequestError):
+            config = runs.read_global_config(run.head_url)
+            if _names(url, config):
+                return token_in(config)
+    return None
+
+
+def _names(url: str, config: Mapping[str, Any]) -> bool:
+    urls = [own for address in addresses_in(config).values() for own in address.urls]
+    return any(url == own or url.startswith(f"{own}/") for own in urls)
+
+
 def addresses_in(global_config: Mapping[str, Any]) -> dict[str, ServerAddress]:
     """Every instance of a configuration that has a host and a port, by name."""
     found = {}
@@ -167,7 +206,7 @@ def addresses_in(global_config: Mapping[str, Any]) -> dict[str, ServerAddress]:
 
 def _head_in(global_config: Mapping[str, Any]) -> BaseServerConfig | None:
     head = global_config.get(HEAD_SERVER_KEY_NAME)
-    return BaseServerConfig(host=head["host"], port=head["port"]) if head else None
+    return HeadServerConfig(host=head["host"], port=head["port"], token=head.get("token")) if head else None
 
 
 def _config_of(directory: Mapping[str, ServerAddress]) -> dict[str, Any]:

@@ -45,8 +45,10 @@ class ServerSpec(BaseModel):
     global_config: dict[str, Any] = Field(default_factory=dict, repr=False)
     """The run's whole configuration, addresses and secrets included, for servers that ask for it."""
     run_id: str
-    session_secret: str
+    session_secret: str = Field(repr=False)
     """Signs session cookies; random per run."""
+    token: str | None = Field(default=None, repr=False)
+    """What whoever asks must carry; None: anybody may ask."""
     working_dir: str = "."
     """Where the run was started: relative paths in the configuration are looked for there first."""
     worker: int = 0

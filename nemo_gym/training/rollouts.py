@@ -28,7 +28,7 @@ from nemo_gym.rollouts.collection_helper import RolloutCollectionHelper
 from nemo_gym.rollouts.rows import TaskRow, agent_of, read_rows, unknown_agent
 from nemo_gym.schemas.rollout import AGENT_REF, FAILURE, FAILURE_CLASS, FailureClass, RolloutFailure, StopReason
 from nemo_gym.serving.http import NO_RETRY, HttpClient
-from nemo_gym.serving.runs import fetch_directory, find_head, read_global_config
+from nemo_gym.serving.runs import fetch_directory, find_head, find_run, read_global_config
 from nemo_gym.serving.server_client import ServerClient
 
 T = TypeVar("T")
@@ -91,12 +91,14 @@ class RunningGym:
         if self._closed:
             return
         self._closed = True
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        if self._run_helper is not None:
-            self._run_helper.shutdown()
+        try:
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+        finally:
+            if self._run_helper is not None:
+                self._run_helper.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -190,9 +192,10 @@ class RunningGym:
     def client(self) -> ServerClient:
         """Knows all servers of the run and its configuration (without secrets). Raises `RequestError`."""
         if self._client is None:
-            url = f"http://{self.head.host}:{self.head.port}"
-            directory = self.start_coroutine(fetch_directory(url)).result()
-            self._client = ServerClient(directory, HttpClient(), global_config_dict=read_global_config(url))
+            url, token = find_run(Path.cwd(), self.head)
+            directory = self.start_coroutine(fetch_directory(url, token=token)).result()
+            values = read_global_config(url, token=token)
+            self._client = ServerClient(directory, HttpClient(), global_config_dict=values)
         return self._client
 
     @property
@@ -220,6 +223,14 @@ class RunningGym:
             servers = [server for one in agents if (server := self.resources_server_of(one))]
             message += f"; {suggestion(name, servers, kind='resources servers with an agent')}" if name else ""
         raise ConfigError([ConfigProblem("running gym", "env", message)])
+
+    def url_of(self, server: str) -> str:
+        """Where a server of the run answers; the first address of several. Raises `ConfigError` where there is none."""
+        address = self.client.directory.get(server)
+        if address is None:
+            message = f"no server of that name; {suggestion(server, self.client.directory, kind='servers')}"
+            raise ConfigError([ConfigProblem("running gym", server, message)])
+        return address.urls[0]
 
     def settings_of(self, instance: str) -> Mapping[str, Any]:
         """An instance's block of the configuration."""

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from nemo_gym.config_types import BaseServerConfig
+from nemo_gym.config_types import HeadServerConfig
 from nemo_gym.errors import RolloutError
 from nemo_gym.rollout_collection import RolloutCollectionHelper
 from nemo_gym.rollouts.attempt import Result
@@ -139,7 +139,7 @@ class GymAgentLoop:
         lengths = trainer_config.config.actor_rollout_ref.rollout
         self._prompt_length, self._response_length = int(lengths.prompt_length), int(lengths.response_length)
         self._eos_token_id = int(tokenizer.eos_token_id)
-        self._head = None if head_server is None else BaseServerConfig(**head_server)
+        self._head = None if head_server is None else HeadServerConfig(**head_server)
         self._agent_name, self._max_attempts, self._timeout_s = agent_name, max_attempts, timeout_s
 
     async def run(self, sampling_params: dict[str, Any], **fields: Any) -> Any:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import httpx
 
 from nemo_gym.errors import WeightUpdateError
+from nemo_gym.serving.run_token import bearer
+from nemo_gym.serving.server_client import find_token
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,16 +42,17 @@ class PolicyWeights(Protocol):
 class TorchModelWeights:
     """Those of a `torch_model`: sent to it. Calls under way there finish on the weights they began with."""
 
-    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        """`url`: of the model server, with or without `/v1`."""
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        """`url`: of the model server, with or without `/v1`. `token`: its run's; None: see `find_token`."""
         self._url, self._timeout_s = _root(url), timeout_s
+        self._headers = bearer(token or find_token(self._url))
 
     def publish(self, state_dict: Mapping[str, Tensor], policy_version: int | str) -> None:
         """Weights that share memory, as tied embeddings do, are sent once."""
         from safetensors.torch import save
 
         body = save(_without_twins(state_dict))
-        with httpx.Client(timeout=self._timeout_s) as client:
+        with httpx.Client(timeout=self._timeout_s, headers=self._headers) as client:
             url = f"{self._url}/update_weights"
             _post(client, url, content=body, params={"policy_version": str(policy_version)})
 
@@ -68,14 +71,18 @@ class VLLMWeights:
         api_key: str = "",
         model_server_url: str | None = None,
         *,
+        token: str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         """`vllm_url`: with or without `/v1`; vLLM must run with VLLM_SERVER_DEV_MODE=1. `folder`: its model's, as seen
-        from here. `model_server_url`: of the `vllm_model` before it, which is told the version."""
+        from here. `model_server_url`: of the `vllm_model` before it, which is told the version, and `token` that of its
+        run; None: see `find_token`."""
         self._urls = [_root(url) for url in ([vllm_url] if isinstance(vllm_url, str) else vllm_url)]
         self._folder, self._timeout_s = Path(folder), timeout_s
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._model_server_url = _root(model_server_url) if model_server_url is not None else None
+        told = self._model_server_url
+        self._model_server_headers = bearer(token or find_token(told)) if told is not None else {}
 
     def publish(self, state_dict: Mapping[str, Tensor], policy_version: int | str) -> None:
         """Names and shapes are those of the folder's model.safetensors, which is replaced.
@@ -93,7 +100,7 @@ class VLLMWeights:
                 self._reset_prefix_cache(client, url)
                 _post(client, f"{url}/update_weight_version", json={"new_version": str(policy_version)}, may_lack=True)
             if self._model_server_url is not None:
-                with httpx.Client(timeout=self._timeout_s) as other:
+                with httpx.Client(timeout=self._timeout_s, headers=self._model_server_headers) as other:
                     _post(other, f"{self._model_server_url}/policy_version", json={"policy_version": policy_version})
 
     def _check_folder(self) -> None:

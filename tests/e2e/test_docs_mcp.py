@@ -27,8 +27,15 @@ def test_an_episode_over_mcp_gets_its_reward_as_the_page_shows(tmp_path: Path) -
     folder = checkout_in(tmp_path)
     run, seed, verify = bash_blocks(PAGE)
     with running(run, folder):
-        assert json.loads(shell(seed, folder)) == json.loads(block("json"))
+        seeded = json.loads(shell(seed, folder))
+        authorization = seeded["mcp"]["headers"].pop("Authorization")
+        shown = json.loads(block("json"))
+        assert shown["mcp"]["headers"].pop("Authorization") == "Bearer …"
+        assert seeded == shown
+        assert authorization in (folder / ".nemo_gym" / "latest" / "authorization").read_text()
         client = [sys.executable, "-c", block("python")]
-        said = subprocess.run(client, env=environment(), capture_output=True, text=True, timeout=60, check=True).stdout
+        said = subprocess.run(
+            client, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=True
+        ).stdout
         assert said.splitlines() == ["['increment_counter', 'get_counter_value']", '{"success":true}']
         assert json.loads(shell(verify, folder))["reward"] == 1.0

@@ -25,6 +25,6 @@ def test_the_readmes_curl_is_answered_by_the_endpoint_behind(model_server: str, 
             folder = tmp_path / str(number)
             folder.mkdir()
             stack.enter_context(running(start, checkout_in(folder)))
-        answer = shell(curl, tmp_path)
+        answer = shell(curl, folder)
     assert '"object":"response"' in answer
     assert json.loads(answer)["output"]

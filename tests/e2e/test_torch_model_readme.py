@@ -41,7 +41,9 @@ def test_the_readmes_model_answers_and_takes_new_weights(folder: Path) -> None:
         assert item["policy_version"] == 0
         assert json.loads(shell(UPDATE, folder)) == {"policy_version": 1}
         asked = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 5}
-        chat = httpx.post("http://127.0.0.1:8206/v1/chat/completions", json=asked, timeout=60).json()
+        name, _, value = (folder / ".nemo_gym/latest/authorization").read_text().strip().partition(": ")
+        url = "http://127.0.0.1:8206/v1/chat/completions"
+        chat = httpx.post(url, json=asked, headers={name: value}, timeout=60).json()
         assert chat["choices"][0]["message"]["policy_version"] == 1
 
 

@@ -15,6 +15,7 @@ from nemo_gym.config.instance import GymConfig
 from nemo_gym.errors import ConfigError, LaunchError
 from nemo_gym.launch.gym import Gym, running_gym
 from nemo_gym.serving.http import HttpClient
+from nemo_gym.serving.run_token import bearer
 from nemo_gym.serving.runs import fetch_directory, fetch_status, find_head, live_runs
 from tests.launch.toys import GOOD, STUBBORN, is_alive, processes_of
 
@@ -81,10 +82,11 @@ async def test_the_head_server_lists_servers_and_is_found_from_the_folder(
         assert (status.name, status.state, status.restarts) == ("one", "ready", 0)
         assert status.memory_bytes and status.memory_bytes > 1_000_000
         http = HttpClient()
-        shown = (await http.request("GET", gym.head_url + "/global_config_dict_yaml", timeout_s=10)).text
+        url = gym.head_url + "/global_config_dict_yaml"
+        shown = (await http.request("GET", url, headers=bearer(gym.token), timeout_s=10)).text
         await http.close()
         assert "policy_api_key" in json.loads(shown)
-        assert "sk-very-secret" not in shown
+        assert "sk-very-secret" not in shown and gym.token not in shown
     assert live_runs(tmp_path) == []
 
 

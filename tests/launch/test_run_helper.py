@@ -21,6 +21,7 @@ import uvloop
 from nemo_gym.config.initial import GlobalConfigDictParserConfig
 from nemo_gym.errors import ConfigError, LaunchError
 from nemo_gym.launch.run_helper import RunHelper
+from nemo_gym.serving.run_token import bearer
 from nemo_gym.serving.runs import live_runs
 from tests.launch.toys import GOOD, is_alive, processes_of, write_toy
 
@@ -78,7 +79,9 @@ def pid_of(helper: RunHelper, server: str) -> int:
     assert head is not None
     [pid] = [
         each["pid"]
-        for each in httpx.get(f"http://{head.host}:{head.port}/server_instances").json()
+        for each in httpx.get(
+            f"http://{head.host}:{head.port}/server_instances", headers=bearer(helper._server_client.token)
+        ).json()
         if each["process_name"] == server
     ]
     return int(pid)

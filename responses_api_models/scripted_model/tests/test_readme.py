@@ -41,7 +41,9 @@ def test_the_readmes_curl_is_answered_as_it_says(tmp_path: Path) -> None:
             line = servers.stdout.readline()
             assert line, "".join(said)
             said.append(line)
-        answer = subprocess.run(["bash", "-ec", curl], env=ENVIRONMENT, capture_output=True, timeout=60, check=True)
+        answer = subprocess.run(
+            ["bash", "-ec", curl], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=60, check=True
+        )
         assert b'"object":"response"' in answer.stdout
         assert json.loads(answer.stdout)["output"]
     finally:
