@@ -27,6 +27,7 @@ from nemo_gym.schemas.episode import (
 from nemo_gym.schemas.responses import Response as NeMoGymResponse
 from nemo_gym.serving.app import SimpleServer
 from nemo_gym.serving.executor import CpuExecutor
+from nemo_gym.serving.in_flight import waiting_for
 
 __all__ = [
     "AggregateMetrics",
@@ -133,7 +134,8 @@ class SimpleResourcesServer(SimpleServer):
         """
         if self._cpu is None:
             self._cpu = CpuExecutor(self.config.cpu_workers, self.config.cpu_memory_bytes)
-        return await self._cpu.run(function, *args, timeout_s=timeout_s)
+        with waiting_for("a child process", function.__qualname__):
+            return await self._cpu.run(function, *args, timeout_s=timeout_s)
 
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()

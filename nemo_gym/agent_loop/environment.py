@@ -16,6 +16,7 @@ from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER, FailureClass
 from nemo_gym.schemas.validation import explain
 from nemo_gym.serving.http import RetryPolicy
 from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, HttpResponse
+from nemo_gym.serving.in_flight import waiting_for
 from nemo_gym.serving.server_client import ServerClient
 
 CLOSE_TIMEOUT_S = 5.0
@@ -184,17 +185,19 @@ class RemoteEnvironment:
     async def _post(
         self, path: str, body: dict[str, Any], stage: str, timeout_s: float, max_bytes: int = MAX_ANSWER_BYTES
     ) -> HttpResponse:
+        what = f"tool {path[1:]}" if stage == "tool" else stage
         try:
-            answer = await self.client.post(
-                self.server_name,
-                path,
-                body,
-                cookies=self.cookies,
-                headers=self._headers,
-                timeout_s=timeout_s,
-                retry=self.retry,
-                max_bytes=max_bytes,
-            )
+            with waiting_for(self.server_name, what):
+                answer = await self.client.post(
+                    self.server_name,
+                    path,
+                    body,
+                    cookies=self.cookies,
+                    headers=self._headers,
+                    timeout_s=timeout_s,
+                    retry=self.retry,
+                    max_bytes=max_bytes,
+                )
         except RequestError as error:
             raise self._unanswered(error, stage) from error
         self.cookies.update(answer.cookies)

@@ -17,6 +17,7 @@ from nemo_gym.schemas.rollout import ROLLOUT_ID_HEADER, FailureClass
 from nemo_gym.schemas.validation import explain
 from nemo_gym.serving.http import RetryPolicy
 from nemo_gym.serving.http_response import HttpResponse
+from nemo_gym.serving.in_flight import waiting_for
 from nemo_gym.serving.server_client import ServerClient
 
 _OUTPUT = TypeAdapter(list[OutputItem])
@@ -86,15 +87,16 @@ class RemoteModel:
         self._calls += 1
         # A call that may have been processed is sent again only where it would be answered as it was.
         again = {IDEMPOTENCY_HEADER: f"{self._call_stem}/{self._calls}"} if remembers else {}
-        answer = await self.client.post(
-            self.server_name,
-            "/v1/responses",
-            params,
-            cookies=self.cookies,
-            headers={**self._headers, **again},
-            timeout_s=self.timeout_s,
-            retry=replace(self.retry, retry_delivered=True) if remembers else self.retry,
-        )
+        with waiting_for(self.server_name, f"model call {self._calls}"):
+            answer = await self.client.post(
+                self.server_name,
+                "/v1/responses",
+                params,
+                cookies=self.cookies,
+                headers={**self._headers, **again},
+                timeout_s=self.timeout_s,
+                retry=replace(self.retry, retry_delivered=True) if remembers else self.retry,
+            )
         self.cookies.update(answer.cookies)
         return answer
 

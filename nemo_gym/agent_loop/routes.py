@@ -7,6 +7,7 @@ import time
 
 from nemo_gym.errors import BadStatus
 from nemo_gym.serving.http import NO_RETRY, RetryPolicy
+from nemo_gym.serving.in_flight import waiting_for
 from nemo_gym.serving.server_client import ServerClient
 
 ASKED_AGAIN_AFTER_S = 10.0
@@ -26,11 +27,12 @@ class Routes:
         """Whether the server takes a POST at `path`. Raises a `RequestError` where it cannot be asked."""
         offered = self._remembered(server_name, path)
         if offered is None:
-            async with self._asking:  # rollouts that begin together ask once
-                offered = self._remembered(server_name, path)
-                if offered is None:
-                    offered = await self._ask(server_name, path, retry)
-                    self._known[server_name, path] = (time.monotonic(), offered)
+            with waiting_for(server_name, "its routes"):
+                async with self._asking:  # rollouts that begin together ask once
+                    offered = self._remembered(server_name, path)
+                    if offered is None:
+                        offered = await self._ask(server_name, path, retry)
+                        self._known[server_name, path] = (time.monotonic(), offered)
         return offered
 
     def _remembered(self, server_name: str, path: str) -> bool | None:

@@ -14,6 +14,7 @@ SERVER_ROUTES = frozenset(
         "aggregate_metrics",
         "close",
         "docs",
+        "in_flight",
         "mcp",
         "metrics",
         "metrics_mode",

@@ -24,6 +24,7 @@ from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymErro
 from nemo_gym.schemas.validation import places
 from nemo_gym.serving.calls import close_shared_client
 from nemo_gym.serving.front import Front
+from nemo_gym.serving.in_flight import IN_FLIGHT_ROUTE, InFlightReport
 from nemo_gym.serving.json_route import JsonRoute
 from nemo_gym.serving.middleware import refuse_invalid_body
 from nemo_gym.serving.request_metrics import RequestMetrics
@@ -86,6 +87,7 @@ class SimpleServer(BaseModel):
         app.router.route_class = JsonRoute
         app.get("/")(self._liveness)
         app.get("/metrics")(self._metrics)
+        app.get(IN_FLIGHT_ROUTE)(self._in_flight)
         return app
 
     async def close_session(self, session_id: str) -> None:
@@ -115,6 +117,9 @@ class SimpleServer(BaseModel):
         sessions = f"# TYPE ng_sessions gauge\nng_sessions {len(self._sessions)}\n"
         return PlainTextResponse(self._request_metrics.render() + sessions)
 
+    async def _in_flight(self) -> InFlightReport:
+        return self._request_metrics.in_flight.report()
+
     @classmethod
     def run_webserver(cls) -> None:
         """Serve until told to stop, as the process that the launcher started; exit code 2: wrong configuration."""
@@ -133,7 +138,13 @@ class SimpleServer(BaseModel):
             server = cls.from_spec(process.spec)
             app = server.setup_webserver()
             refuse_hidden_routes(app, Path(process.spec.working_dir))
-            run(app, process, server.startup, max_body_bytes=server.config.max_body_bytes)
+            run(
+                app,
+                process,
+                server.startup,
+                max_body_bytes=server.config.max_body_bytes,
+                stall_limit_s=server.config.stall_limit_s,
+            )
         except ConfigError as error:
             process.report({"event": "failed", "problems": [asdict(problem) for problem in error.problems]})
             raise SystemExit(2) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,8 +40,8 @@ class Front:
             await self._app(scope, receive, send)
             return
         answer = _Answer(send)
-        self._metrics.in_progress += 1
-        began = time.perf_counter()
+        in_flight = self._metrics.in_flight
+        begun = in_flight.begin(scope)
         try:
             if scope["method"] == "POST":
                 answer.cookie = self._sessions.enter(scope)
@@ -56,10 +55,10 @@ class Front:
                 self._error_log.record(f"{scope['method']} {scope['path']}", error)
             await response_for(error)(scope, receive, answer.send)
         finally:
-            self._metrics.in_progress -= 1
+            seconds = in_flight.end(begun)
             status = answer.status or 500
             route = scope.get("route")
-            self._metrics.record("unknown" if route is None else route.path, status, time.perf_counter() - began)
+            self._metrics.record("unknown" if route is None else route.path, status, seconds)
             if "session" in scope:
                 await self._sessions.leave(scope, succeeded=status < 400)
 

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from nemo_gym.serving.cancellation import while_connected
 from nemo_gym.serving.http import to_json
@@ -70,6 +71,11 @@ def _while_connected(
 def json_body(request: Request) -> Any:
     """The request's body as it was parsed before it was checked, for handlers that pass it on as it came."""
     return request.scope[_JSON_BODY]
+
+
+def body_of(scope: Scope) -> object:
+    """The parsed body of a request that is being served; None where it is not parsed yet, or not here."""
+    return scope.get(_JSON_BODY)
 
 
 @dataclass(frozen=True)

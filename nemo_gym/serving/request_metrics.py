@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from nemo_gym.serving.in_flight import InFlight
+
 
 class RequestMetrics:
     """Counters of one server process."""
 
     def __init__(self) -> None:
-        self.in_progress = 0
+        self.in_flight = InFlight()
         self._count: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._max_seconds: defaultdict[str, float] = defaultdict(float)
@@ -33,5 +35,5 @@ class RequestMetrics:
         lines += [
             f'ng_request_seconds_max{{route="{route}"}} {value:.6f}' for route, value in self._max_seconds.items()
         ]
-        lines += ["# TYPE ng_requests_in_progress gauge", f"ng_requests_in_progress {self.in_progress}"]
+        lines += ["# TYPE ng_requests_in_progress gauge", f"ng_requests_in_progress {len(self.in_flight)}"]
         return "\n".join(lines) + "\n"

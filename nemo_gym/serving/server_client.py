@@ -15,6 +15,7 @@ from nemo_gym.config_types import BaseServerConfig, HeadServerConfig
 from nemo_gym.errors import ConfigError, ConfigProblem, RequestError
 from nemo_gym.serving.http import NO_RETRY, HttpClient, RetryPolicy
 from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, HttpResponse
+from nemo_gym.serving.in_flight import waiting_for
 from nemo_gym.serving.run_token import bearer, token_in
 from nemo_gym.serving.sessions import SESSION_HEADER, id_in, session_cookie_name, worker_of
 from nemo_gym.serving.spec import ServerAddress
@@ -98,17 +99,18 @@ class ServerClient:
         content = {"content-type": "application/json"} if body is not None else {}
         sent = {**content, **(headers or {}), **self._authorization}
         url = self.url_of(server_name, cookies=cookies, headers=headers) + _with_query(url_path, params)
-        return await self.http.request(
-            "POST",
-            url,
-            body=body,
-            json=json,
-            headers=sent,
-            cookies=cookies,
-            timeout_s=timeout_s,
-            retry=retry,
-            max_bytes=max_bytes,
-        )
+        with waiting_for(server_name, f"POST {url_path}"):
+            return await self.http.request(
+                "POST",
+                url,
+                body=body,
+                json=json,
+                headers=sent,
+                cookies=cookies,
+                timeout_s=timeout_s,
+                retry=retry,
+                max_bytes=max_bytes,
+            )
 
     async def get(
         self,
@@ -124,7 +126,8 @@ class ServerClient:
         """GET `url_path` of an instance."""
         url = self.url_of(server_name, cookies=cookies, headers=headers) + _with_query(url_path, params)
         sent = {**(headers or {}), **self._authorization}
-        return await self.http.request("GET", url, headers=sent, cookies=cookies, timeout_s=timeout_s, retry=retry)
+        with waiting_for(server_name, f"GET {url_path}"):
+            return await self.http.request("GET", url, headers=sent, cookies=cookies, timeout_s=timeout_s, retry=retry)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response as HttpAnswer
 
@@ -34,6 +34,7 @@ from nemo_gym.serving.sse import DONE, sse, sse_objects
 from nemo_gym.upstream.refusals import refusal, untranslatable, unusable_answer, unusable_because
 from nemo_gym.upstream.relay import Relay, RelayedAnswer
 from nemo_gym.upstream.replicas import Replicas
+from nemo_gym.upstream.slots import Allowed, EndpointLoad
 from nemo_gym.upstream.upstream import Upstream
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 RESPONSES, CHAT_COMPLETIONS = "/responses", "/chat/completions"
+CONCURRENCY_ROUTE = "/concurrency"
+"""Where a model server tells, and is told, how many requests its endpoints get at a time."""
 
 
 class UpstreamModelConfig(BaseResponsesAPIModelConfig):
@@ -58,8 +61,8 @@ class UpstreamModelConfig(BaseResponsesAPIModelConfig):
     charge, twice."""
     cool_down_s: float = Field(default=30.0, ge=0)
     """How long a replica that did not answer is left alone."""
-    max_concurrent_requests: int | None = Field(default=None, ge=1)
-    """Further requests wait. Per worker process."""
+    max_concurrent_requests: Allowed = None
+    """Of each replica, per worker process; further requests wait. `auto`: as many as turn out to be answered best."""
     max_answer_bytes: int = Field(default=256 << 20, gt=0)
     """A longer answer of the endpoint is refused (streams are passed on, whatever their length)."""
 
@@ -90,6 +93,23 @@ def as_urls(value: str | list[str]) -> list[str]:
     return urls
 
 
+class ConcurrencyRequest(BaseModel):
+    """`POST /concurrency`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_concurrent_requests: Allowed
+
+
+class ConcurrencyReport(BaseModel):
+    """What `/concurrency` answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_concurrent_requests: Allowed
+    endpoints: list[EndpointLoad]
+
+
 class UpstreamModel(SimpleResponsesAPIModel):
     """Passes requests on (`pass_on`), or has them answered by the other API and translated (`by_chat`, `by_responses`).
 
@@ -99,10 +119,13 @@ class UpstreamModel(SimpleResponsesAPIModel):
     config: UpstreamModelConfig
 
     _upstream: Upstream | None = PrivateAttr(default=None)
+    _allowed: Allowed = PrivateAttr(default=None)
+    """`max_concurrent_requests` as it is now."""
 
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()
         config = self.config
+        self._allowed = config.max_concurrent_requests
         self._upstream = Upstream(
             self.server_client.http,
             Replicas(self.base_urls(), config.cool_down_s),
@@ -113,9 +136,11 @@ class UpstreamModel(SimpleResponsesAPIModel):
                 max_elapsed_s=config.max_retry_s,
                 retry_delivered=config.resend_lost_requests,
             ),
-            max_concurrent_requests=config.max_concurrent_requests,
+            max_concurrent_requests=self._allowed,
             max_answer_bytes=config.max_answer_bytes,
         )
+        app.get(CONCURRENCY_ROUTE)(self._concurrency)
+        app.post(CONCURRENCY_ROUTE)(self._change_concurrency)
         return app
 
     def base_urls(self) -> list[str]:
@@ -200,6 +225,18 @@ class UpstreamModel(SimpleResponsesAPIModel):
     def refuse(self, answer: HttpResponse) -> HttpAnswer:
         """The endpoint's refusal as ours, the key masked."""
         return refusal(answer, self.config.endpoint_key)
+
+    async def _concurrency(self) -> ConcurrencyReport:
+        """`GET /concurrency`: how this process uses each replica, and how many requests it may send."""
+        assert self._upstream is not None, "setup_webserver() was called"
+        return ConcurrencyReport(max_concurrent_requests=self._allowed, endpoints=self._upstream.loads())
+
+    async def _change_concurrency(self, body: ConcurrencyRequest) -> ConcurrencyReport:
+        """`POST /concurrency`: another `max_concurrent_requests`, until this process ends."""
+        assert self._upstream is not None, "setup_webserver() was called"
+        self._allowed = body.max_concurrent_requests
+        self._upstream.allow(self._allowed)
+        return await self._concurrency()
 
     def _body(self, params: Json) -> bytes:
         """The request as the endpoint gets it: what is null left out, its model's name, our extra parameters."""

@@ -12,7 +12,9 @@ from typing import Protocol, TypeVar
 from nemo_gym.errors import ConnectionLost, DeadlineExceeded, RequestError, Unreachable
 from nemo_gym.serving.http import HttpClient, RetryPolicy, retry_after_s
 from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, REFUSED_STATUSES, ByteStream, HttpResponse
+from nemo_gym.serving.in_flight import waiting_for
 from nemo_gym.upstream.replicas import Replicas
+from nemo_gym.upstream.slots import Allowed, EndpointLoad, Slot, Slots
 
 
 class _Answered(Protocol):
@@ -33,6 +35,8 @@ class Upstream:
     A request is sent again when it was certainly not processed: nobody answered (then to another replica, where one is
     live), or the answer was 429 or 503 (then after the time that `Retry-After` asks for, to the same). `retry` bounds
     attempts and seconds. With `retry.retry_delivered` a request whose connection broke is sent again too.
+
+    Each replica gets `max_concurrent_requests` at a time, and while it asks by `Retry-After` to be left alone, none.
     """
 
     def __init__(
@@ -43,7 +47,7 @@ class Upstream:
         api_key: str,
         timeout_s: float,
         retry: RetryPolicy,
-        max_concurrent_requests: int | None,
+        max_concurrent_requests: Allowed,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self.replicas = replicas
@@ -52,7 +56,16 @@ class Upstream:
         self._headers = {"content-type": "application/json"}
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
-        self._slots = asyncio.Semaphore(max_concurrent_requests) if max_concurrent_requests is not None else None
+        self._slots = {url: Slots(url, max_concurrent_requests) for url in replicas.urls}
+
+    def allow(self, max_concurrent_requests: Allowed) -> None:
+        """From now on, for each replica."""
+        for slots in self._slots.values():
+            slots.allow(max_concurrent_requests)
+
+    def loads(self) -> list[EndpointLoad]:
+        """How each replica is used."""
+        return [slots.load() for slots in self._slots.values()]
 
     async def post(self, path: str, body: bytes, key: str, *, at_root: bool = False) -> HttpResponse:
         """The answer to `body`, whatever its status. Raises a `RequestError` where there is none.
@@ -62,16 +75,17 @@ class Upstream:
 
         async def attempt(url: str, deadline: float) -> HttpResponse:
             target = (url.removesuffix("/v1") if at_root else url) + path
-            async with self._slot(url, deadline):
-                left_s = deadline - time.monotonic()
-                return await self._http.request(
+            async with self._slots[url].slot(deadline) as slot, _awaited(url, slot):
+                answer = await self._http.request(
                     "POST",
                     target,
                     body=body,
                     headers=self._headers,
-                    timeout_s=left_s,
+                    timeout_s=deadline - time.monotonic(),
                     max_bytes=self._max_answer_bytes,
                 )
+                slot.came(answer.status, answer.headers)
+                return answer
 
         return await self._until_answered(key, attempt, _nothing_to_close)
 
@@ -81,10 +95,12 @@ class Upstream:
 
         async def attempt(url: str, deadline: float) -> _OpenStream:
             async with AsyncExitStack() as opening:
-                await opening.enter_async_context(self._slot(url, deadline))
+                slot = await opening.enter_async_context(self._slots[url].slot(deadline))
+                await opening.enter_async_context(_awaited(url, slot))
                 left_s = deadline - time.monotonic()
                 sent = self._http.stream("POST", url + path, body=body, headers=self._headers, timeout_s=left_s)
                 answer = await opening.enter_async_context(sent)
+                slot.came(answer.status, answer.headers)
                 return _OpenStream(url, answer.status, answer.headers, answer, opening.pop_all())
 
         opened = await self._until_answered(key, attempt, _OpenStream.aclose)
@@ -123,24 +139,8 @@ class Upstream:
                 if not refused or not self._may_go_on(attempts, wait_s, give_up_at):
                     return answer
                 await close(answer)
-            await asyncio.sleep(wait_s)
-
-    @asynccontextmanager
-    async def _slot(self, url: str, deadline: float) -> AsyncIterator[None]:
-        """One of the `max_concurrent_requests`. Raises `DeadlineExceeded` where none gets free in time."""
-        if self._slots is None:
-            yield
-            return
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                await self._slots.acquire()
-        except TimeoutError:
-            message = "not sent: all of `max_concurrent_requests` were in use until the deadline"
-            raise DeadlineExceeded(message, url=url, delivered=False) from None
-        try:
-            yield
-        finally:
-            self._slots.release()
+            with waiting_for(url, "its turn to be sent again"):
+                await asyncio.sleep(wait_s)
 
     def _may_go_on(self, attempt: int, wait_s: float, give_up_at: float) -> bool:
         return attempt < self._retry.max_attempts and time.monotonic() + wait_s <= give_up_at
@@ -158,6 +158,17 @@ class _OpenStream:
 
     async def aclose(self) -> None:
         await self.stack.aclose()
+
+
+@asynccontextmanager
+async def _awaited(url: str, slot: Slot) -> AsyncIterator[None]:
+    """Around the wait for an answer: `ng_status` tells of it, and an answer that does not come in time counts."""
+    try:
+        with waiting_for(url, "an answer"):
+            yield
+    except DeadlineExceeded:
+        slot.came_too_late()
+        raise
 
 
 async def _nothing_to_close(_: HttpResponse) -> None:
