@@ -7,6 +7,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 """Request line and headers together."""
+LINGER_S = 2.0
+"""So long what a client still sends after it was refused is thrown away; then the connection is closed."""
 
 _BODY = orjson.dumps(
     {"error": {"type": "headers_too_large", "message": f"URL and headers have more than {MAX_HEAD_BYTES} bytes"}}
@@ -24,7 +26,11 @@ class RequestProtocol(HttpToolsProtocol):
     _unread_bytes = 0
     """Received since the last head was complete."""
 
+    _refused = False
+
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._unread_bytes += len(data)
         super().data_received(data)
         if not self._in_head:
@@ -52,6 +58,10 @@ class RequestProtocol(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(_REFUSAL)
-            self.transport.close()
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        self.transport.write(_REFUSAL)
+        # Closing while there is more to read would tear down the answer with it, before the client has seen it.
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
