@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nemo_gym.rollouts.agent_metrics import AGGREGATE_TIMEOUT_S, CollectedMetrics, collect_metrics
 from nemo_gym.rollouts.attempt import Result
+from nemo_gym.rollouts.connections import check_open_files
 from nemo_gym.rollouts.files import CollectionFiles
 from nemo_gym.rollouts.plan import Plan, PlanOptions, write_plan
 from nemo_gym.rollouts.record import CollectionRecord
@@ -67,9 +68,11 @@ async def collect(
     """Run all rollouts that have no result yet and write the files of a collection (see `CollectionFiles`).
 
     `on_progress` is called with the tally at the start and after each rollout. Raises `DataError` for a bad task file,
-    and for output files that belong to something else; a failed rollout raises nothing.
+    and for output files that belong to something else, and `ConfigError` for more rollouts in flight than this process
+    may have connections; a failed rollout raises nothing.
     """
     stop = stop or Stop()
+    check_open_files({name: len(client.directory[name].urls) for name in agents_of(client)}, options.num_parallel)
     files = CollectionFiles(options.output_path)
     with RolloutStore(
         files, resume=options.resume, overwrite=options.overwrite, max_attempts=options.max_attempts

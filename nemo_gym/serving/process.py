@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import resource
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, nullcontext, suppress
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp
 
 from nemo_gym.errors import LaunchError
 from nemo_gym.serving.gate import Gate
+from nemo_gym.serving.open_files import allow_open_files
 from nemo_gym.serving.request_protocol import RequestProtocol
 from nemo_gym.serving.spec import ServerSpec
 from nemo_gym.serving.watchdog import watch_event_loop
@@ -75,7 +75,7 @@ async def serve(
     `on_ready` is called when the first can be answered, which is after `startup`. Raises what `startup` raises. Ends
     when cancelled or, with `handles_signals`, on SIGTERM and SIGINT, after the requests in progress (5 s at most).
     """
-    _allow_many_connections()
+    allow_open_files()
     config = uvicorn.Config(
         Gate(app, token=token, max_body_bytes=max_body_bytes),
         http=RequestProtocol,
@@ -178,9 +178,3 @@ def _read_line(fd: int) -> bytes:
             raise LaunchError("the launcher ended before it gave this server its configuration")
         line += chunk
     return bytes(line)
-
-
-def _allow_many_connections() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,8 +1,7 @@
 """A model that costs next to nothing: `python -m tests.benchmarks.fake_model`, an endpoint of the Responses API.
 
 It asks for a settable number of tool calls, one per answer, then answers with a message. All answers are made
-beforehand, and of a request it looks only at how many tool outputs it holds. It speaks HTTP over a plain asyncio
-protocol, because an app on uvicorn would cost four times as much and take the cores from what is measured.
+beforehand, and of a request it looks only at how many tool outputs it holds.
 
 It writes its port to stdout in one line, and ends when its stdin is closed. `PUT /settings` sets, `GET /counts` tells.
 """
@@ -10,12 +9,12 @@ It writes its port to stdout in one line, and ends when its stdin is closed. `PU
 from __future__ import annotations
 
 import asyncio
-import sys
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import orjson
-import uvloop
+
+from tests.benchmarks.http_connection import HttpConnection, http_answer, serve
 
 TOOL_NAME = "get_weather"
 _TOOL_OUTPUT = b'"function_call_output"'
@@ -38,6 +37,10 @@ class FakeModelCounts:
     requests: int = 0
     messages: int = 0
     """Answers that ended an episode: the number of episodes whose last model call was answered."""
+    waiting: int = 0
+    """Requests that wait for their latency to pass."""
+    most_waiting: int = 0
+    """The most of them at once, since it was last configured."""
 
 
 class FakeModel:
@@ -49,8 +52,9 @@ class FakeModel:
 
     def configure(self, settings: FakeModelSettings) -> None:
         self.settings = settings
-        self._tool_calls = [_http(200, _response(_tool_call(step))) for step in range(settings.tool_calls)]
-        self._message = _http(200, _response(_message()))
+        self.counts.most_waiting = self.counts.waiting
+        self._tool_calls = [http_answer(200, _response(_tool_call(step))) for step in range(settings.tool_calls)]
+        self._message = http_answer(200, _response(_message()))
 
     def answer(self, body: bytes) -> bytes:
         """The whole HTTP answer to a model call."""
@@ -65,56 +69,36 @@ class FakeModel:
         """The whole HTTP answer to the benchmark's own requests."""
         if (method, path) == (b"PUT", b"/settings"):
             self.configure(FakeModelSettings(**orjson.loads(body)))
-            return _http(200, {})
+            return http_answer(200, {})
         if (method, path) == (b"GET", b"/counts"):
-            return _http(200, self.counts)
-        return _http(404, {"error": {"type": "not_found", "message": f"no route {path.decode()}"}})
+            return http_answer(200, self.counts)
+        return http_answer(404, {"error": {"type": "not_found", "message": f"no route {path.decode()}"}})
 
 
-class FakeModelConnection(asyncio.Protocol):
-    """One connection: HTTP/1.1 with `Content-Length`, kept alive."""
+class FakeModelConnection(HttpConnection):
+    """One connection to it."""
 
     def __init__(self, model: FakeModel) -> None:
+        super().__init__()
         self.model = model
-        self._received = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while (head_end := self._received.find(b"\r\n\r\n")) >= 0:
-            head = self._received[:head_end]
-            body_end = head_end + 4 + _content_length(head)
-            if len(self._received) < body_end:
-                return
-            body = self._received[head_end + 4 : body_end]
-            self._received = self._received[body_end:]
-            method, path, _ = head.split(b" ", 2)
-            self._answer(method, path, body)
-
-    def _answer(self, method: bytes, path: bytes, body: bytes) -> None:
+    def answer(self, method: bytes, path: bytes, body: bytes) -> None:
         if not path.endswith(b"/responses"):
-            self._transport.write(self.model.control(method, path, body))
+            self.transport.write(self.model.control(method, path, body))
             return
         answer = self.model.answer(body)
         latency_ms = self.model.settings.latency_ms
-        if latency_ms:
-            asyncio.get_running_loop().call_later(latency_ms / 1000, self._transport.write, answer)
-        else:
-            self._transport.write(answer)
+        if not latency_ms:
+            self.transport.write(answer)
+            return
+        counts = self.model.counts
+        counts.waiting += 1
+        counts.most_waiting = max(counts.waiting, counts.most_waiting)
+        asyncio.get_running_loop().call_later(latency_ms / 1000, self._answer_late, answer)
 
-
-def _content_length(head: bytes) -> int:
-    """0 where the request has no body."""
-    _, found, rest = head.lower().partition(b"\r\ncontent-length:")
-    return int(rest.split(b"\r\n", 1)[0]) if found else 0
-
-
-def _http(status: int, body: object) -> bytes:
-    content = orjson.dumps(body)
-    head = f"HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
-    return head.encode() + content
+    def _answer_late(self, answer: bytes) -> None:
+        self.model.counts.waiting -= 1
+        self.transport.write(answer)
 
 
 def _response(item: dict[str, Any]) -> dict[str, Any]:
@@ -163,15 +147,6 @@ def _message() -> dict[str, Any]:
     }
 
 
-async def serve() -> None:
-    """Answer until stdin is closed."""
-    model = FakeModel()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: FakeModelConnection(model), "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
-    server.close()
-
-
 if __name__ == "__main__":
-    uvloop.run(serve())
+    model = FakeModel()
+    serve(lambda: FakeModelConnection(model))

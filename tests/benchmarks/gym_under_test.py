@@ -36,8 +36,9 @@ class GymUnderTest:
     """Its working directory, in which other commands find the run."""
     pid: int
     """Of the launcher, which is also the head server."""
+    head_url: str
     servers: dict[str, ServerStatus]
-    """By instance name."""
+    """By instance name; further workers of an instance as `<name>.1` and so on."""
     ready_s: float
     """From the start of the command until it says that all servers are ready."""
 
@@ -55,11 +56,20 @@ class GymUnderTest:
         """The main process of each server, and the launcher."""
         return {**{name: server.pid or 0 for name, server in self.servers.items()}, "launcher": self.pid}
 
+    def authorization(self) -> dict[str, str]:
+        """The header that every request must carry; none where the run is open to all."""
+        path = self.folder / ".nemo_gym" / "latest" / "authorization"
+        if not path.exists():
+            return {}
+        name, _, value = path.read_text().strip().partition(": ")
+        return {name: value}
+
     def requests(self) -> int:
         """HTTP requests of rollouts that the servers have answered so far, by their own count."""
         total = 0
         for server in self.servers.values():
-            with urllib.request.urlopen(f"{server.url}/metrics") as answer:
+            asked = urllib.request.Request(f"{server.url}/metrics", headers=self.authorization())
+            with urllib.request.urlopen(asked) as answer:
                 metrics = answer.read().decode()
             for found in _REQUESTS.finditer(metrics):
                 if found["route"] not in _ROUTES_OUTSIDE_ROLLOUTS:
@@ -86,15 +96,38 @@ def gym_under_test(folder: Path, arguments: list[str]) -> Iterator[GymUnderTest]
         try:
             ready_s = _until_ready(process, log, started)
             (run,) = live_runs(folder)
-            servers = {status.name: status for status in asyncio.run(fetch_status(run.head_url))}
-            yield GymUnderTest(folder, process.pid, servers, ready_s)
+            statuses = asyncio.run(fetch_status(run.head_url))
+            yield GymUnderTest(folder, process.pid, run.head_url, {_label(each): each for each in statuses}, ready_s)
         finally:
             _stop(process)
+
+
+def benchmark_arguments(model_url: str, **num_workers: int) -> list[str]:
+    """What `ng_run` is told: the benchmarks' environment, `simple_agent`, and `openai_model` before that model.
+
+    `num_workers` of `benchmark`, `agent` and `policy_model` where they are more than one.
+    """
+    keys = {
+        "benchmark": "benchmark.resources_servers.benchmark",
+        "agent": f"{AGENT}.responses_api_agents.simple_agent",
+        "policy_model": "policy_model.responses_api_models.openai_model",
+    }
+    return [
+        f"+config_paths=[{BENCHMARK_CONFIG},{OPENAI_MODEL_CONFIG}]",
+        f"+policy_base_url={model_url}/v1",
+        "+policy_api_key=none",
+        "+policy_model_name=fake-model",
+        *(f"++{keys[name]}.num_workers={number}" for name, number in num_workers.items()),
+    ]
 
 
 def command(name: str) -> str:
     """The installed command, of the environment that runs this benchmark."""
     return str(Path(sys.executable).with_name(name))
+
+
+def _label(status: ServerStatus) -> str:
+    return status.name if status.worker == 0 else f"{status.name}.{status.worker}"
 
 
 def _until_ready(process: subprocess.Popen[bytes], log: Path, started: float) -> float:

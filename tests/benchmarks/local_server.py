@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,3 +28,10 @@ def local_server(module: str) -> Iterator[LocalServer]:
             yield LocalServer(process.pid, f"http://127.0.0.1:{int(process.stdout.readline())}")
         finally:
             process.stdin.close()
+
+
+def ask(url: str, method: str = "GET", body: bytes | None = None) -> bytes:
+    """The body of an answer of such a server; blocks."""
+    with urllib.request.urlopen(urllib.request.Request(url, body, method=method)) as answer:
+        content: bytes = answer.read()
+        return content

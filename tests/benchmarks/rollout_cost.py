@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import orjson
 from tests.benchmarks.fake_model import FakeModelCounts, FakeModelSettings
 from tests.benchmarks.floor import Floor, hops_of, measure_floor
 from tests.benchmarks.gym_under_test import AGENT, GymUnderTest, command
-from tests.benchmarks.local_server import LocalServer
+from tests.benchmarks.local_server import LocalServer, ask
 from tests.benchmarks.process_stats import peak_rss_bytes, process_tree
 from tests.benchmarks.task_rows import task_row
 
@@ -83,7 +82,7 @@ def measure(gym: GymUnderTest, fake_model: LocalServer, load: Load) -> RolloutCo
     Raises RuntimeError where the collector failed or a rollout did not go as the fake model played it.
     """
     settings = FakeModelSettings(load.tool_calls, load.model_latency_ms)
-    _ask(fake_model, "PUT", "/settings", orjson.dumps(settings))
+    ask(f"{fake_model.url}/settings", "PUT", orjson.dumps(settings))
     folder = Path(tempfile.mkdtemp(prefix=f"{load.tool_calls}_tool_calls_", dir=gym.folder))
     inputs, results, log = folder / "rows.jsonl", folder / "results.jsonl", folder / "collector.log"
     inputs.write_bytes(b"".join(orjson.dumps(task_row(index)) + b"\n" for index in range(load.total)))
@@ -159,10 +158,4 @@ def _cpu_s(pid: int) -> float:
 
 
 def _counts(fake_model: LocalServer) -> FakeModelCounts:
-    return FakeModelCounts(**orjson.loads(_ask(fake_model, "GET", "/counts")))
-
-
-def _ask(fake_model: LocalServer, method: str, path: str, body: bytes | None = None) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(fake_model.url + path, body, method=method)) as answer:
-        content: bytes = answer.read()
-        return content
+    return FakeModelCounts(**orjson.loads(ask(f"{fake_model.url}/counts")))

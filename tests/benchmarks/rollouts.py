@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from tests.benchmarks.gym_under_test import BENCHMARK_CONFIG, OPENAI_MODEL_CONFIG, GymUnderTest, gym_under_test
+from tests.benchmarks.gym_under_test import GymUnderTest, benchmark_arguments, gym_under_test
 from tests.benchmarks.local_server import local_server
 from tests.benchmarks.rollout_cost import Load, RolloutCost, measure
 from tests.benchmarks.table import machine, markdown_table
@@ -31,25 +31,22 @@ def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     options = _parser().parse_args(argv)
     load_before = os.getloadavg()[0]
-    with local_server("tests.benchmarks.fake_model") as fake_model, tempfile.TemporaryDirectory() as folder:
-        arguments = [
-            f"+config_paths=[{BENCHMARK_CONFIG},{OPENAI_MODEL_CONFIG}]",
-            f"+policy_base_url={fake_model.url}/v1",
-            "+policy_api_key=none",
-            "+policy_model_name=fake-model",
-        ]
-        with gym_under_test(Path(folder), arguments) as gym:
-            print(f"{machine()}, load average {load_before:.1f} before")
-            print(f"{options.concurrency} rollouts in flight, model latency {options.model_latency_ms:g} ms")
-            print(f"{len(gym.servers)} servers and the head server were ready after {gym.ready_s:.2f} s\n", flush=True)
-            costs = []
-            for tool_calls in options.tool_calls:
-                warm_up = max(2 * options.concurrency, options.rollouts // 5)
-                load = Load(tool_calls, options.model_latency_ms, options.rollouts, warm_up, options.concurrency)
-                costs.append(least([measure(gym, fake_model, load) for _ in range(options.repeats)]))
-            print(cpu_table(costs), memory_table(costs), sep="\n\n")
-            if options.json is not None:
-                options.json.write_bytes(figures(gym, costs))
+    with (
+        local_server("tests.benchmarks.fake_model") as fake_model,
+        tempfile.TemporaryDirectory() as folder,
+        gym_under_test(Path(folder), benchmark_arguments(fake_model.url)) as gym,
+    ):
+        print(f"{machine()}, load average {load_before:.1f} before")
+        print(f"{options.concurrency} rollouts in flight, model latency {options.model_latency_ms:g} ms")
+        print(f"{len(gym.servers)} servers and the head server were ready after {gym.ready_s:.2f} s\n", flush=True)
+        costs = []
+        for tool_calls in options.tool_calls:
+            warm_up = max(2 * options.concurrency, options.rollouts // 5)
+            load = Load(tool_calls, options.model_latency_ms, options.rollouts, warm_up, options.concurrency)
+            costs.append(least([measure(gym, fake_model, load) for _ in range(options.repeats)]))
+        print(cpu_table(costs), memory_table(costs), sep="\n\n")
+        if options.json is not None:
+            options.json.write_bytes(figures(gym, costs))
 
 
 def least(costs: list[RolloutCost]) -> RolloutCost:

@@ -40,7 +40,7 @@ async def test_the_fake_model_asks_for_as_many_tool_calls_as_it_is_told_and_then
         counts = (await http.request("GET", f"{model.url}/counts")).parse()
         await http.close()
     assert kinds == ["function_call", "function_call", "message", "message"]
-    assert counts == {"requests": 4, "messages": 2}
+    assert counts == {"requests": 4, "messages": 2, "waiting": 0, "most_waiting": 0}
 
 
 def test_every_task_row_is_a_request_of_its_own() -> None:
@@ -90,7 +90,7 @@ def test_an_import_is_timed_in_a_process_of_its_own() -> None:
     assert all(cost.seconds > 0 and cost.peak_rss_mb > 1 for cost in costs["orjson"])
 
 
-@pytest.mark.parametrize("client", ["aiohttp", "httpx"])
+@pytest.mark.parametrize("client", ["HttpClient", "aiohttp", "httpx"])
 def test_a_client_is_measured_in_a_process_of_its_own(client: str) -> None:
     with local_server("tests.benchmarks.bare_server") as server:
         cost = client_cost(client, f"{server.url}/100", Load(at_once=4, open_connections=1), min_requests=8)

@@ -1,0 +1,48 @@
+"""The pool of connections: used again while that is safe, and not a moment longer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import uvicorn
+
+from nemo_gym.serving import socket_transport
+from nemo_gym.serving.http import HttpClient
+from nemo_gym.serving.process import KEEPALIVE_S as OUR_SERVERS_KEEPALIVE_S
+
+
+async def connections_of(requests: int, pause_s: float) -> int:
+    """How many connections so many requests take, one after another."""
+    connections = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while await reader.readline():
+            if (await reader.readuntil(b"\r\n\r\n")).endswith(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    http = HttpClient()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    for _ in range(requests):
+        await http.request("GET", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        await asyncio.sleep(pause_s)
+    await http.close()
+    server.close()
+    return connections
+
+
+async def test_one_connection_carries_request_after_request() -> None:
+    assert await connections_of(5, 0.0) == 1
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_transport, "KEEPALIVE_S", 0.05)
+    assert await connections_of(3, 0.1) == 3
+
+
+def test_connections_are_given_up_before_any_usual_server_closes_them() -> None:
+    assert uvicorn.Config("").timeout_keep_alive - socket_transport.KEEPALIVE_S >= 1
+    assert OUR_SERVERS_KEEPALIVE_S - socket_transport.KEEPALIVE_S >= 1
