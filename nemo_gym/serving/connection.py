@@ -10,7 +10,7 @@ from typing import cast
 
 import httptools
 
-from nemo_gym.errors import AnswerTooLarge, ConnectionLost, RequestError
+from nemo_gym.errors import AnswerTooLarge, ConnectionLost, DeadlineExceeded, RequestError
 
 _PAUSE_BYTES = 1 << 20
 """A stream that nobody reads is not received further than this."""
@@ -28,27 +28,36 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._closed = False
 
-    async def answer_to(self, request: bytes, url: str, max_bytes: int) -> Exchange:
+    async def answer_to(self, request: bytes, url: str, max_bytes: int, timeout_s: float) -> Exchange:
         """Send a request and wait for the end of its answer. When cancelled, the connection is closed.
 
-        Raises `ConnectionLost` where the answer does not come whole, `AnswerTooLarge` where its body has more than
-        `max_bytes`.
+        Raises `DeadlineExceeded` after `timeout_s`, `ConnectionLost` where the answer does not come whole, and
+        `AnswerTooLarge` where its body has more than `max_bytes`.
         """
-        exchange = self.begin(request, url, streamed=False)
-        exchange.max_bytes = max_bytes
+        exchange = Exchange(self._loop, url, max_bytes)
+        self._begin(request, exchange)
+        # A timer of the loop costs a third of `asyncio.timeout`.
+        deadline = self._loop.call_later(timeout_s, exchange.expire, timeout_s)
         try:
             await exchange.finished
         except BaseException:
             self.abort()
             raise
+        finally:
+            deadline.cancel()
         return exchange
 
-    def begin(self, request: bytes, url: str, *, streamed: bool) -> Exchange:
+    def begin_stream(self, request: bytes, url: str) -> StreamedExchange:
         """Send a request; the answer arrives in what is returned."""
-        assert self._transport is not None and self._exchange is None
-        exchange = self._exchange = Exchange(self._loop, url, self._transport if streamed else None)
-        self._transport.write(request)
+        assert self._transport is not None
+        exchange = StreamedExchange(self._loop, url, self._transport)
+        self._begin(request, exchange)
         return exchange
+
+    def _begin(self, request: bytes, exchange: Exchange) -> None:
+        assert self._transport is not None and self._exchange is None
+        self._exchange = exchange
+        self._transport.write(request)
 
     def end(self) -> bool:
         """After an answer was received whole: whether the connection can carry another exchange."""
@@ -95,32 +104,28 @@ class Connection(asyncio.Protocol):
 
 
 class Exchange:
-    """The answer to one request: status and headers, then the body; `finished` is done when all of it is here."""
+    """The answer to one request: status, headers and body; `finished` is done when all of it is here."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, url: str, paused: asyncio.Transport | None) -> None:
-        """`paused`: the transport that waits while a streamed body is not read; None: the body is kept whole."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, url: str, max_bytes: int | None) -> None:
+        """`max_bytes`: of the body at most; None: any number."""
         self.finished: asyncio.Future[None] = loop.create_future()
-        self.begun: asyncio.Future[None] = loop.create_future()
-        """Done with the headers."""
         self.status = 0
         self.headers: list[tuple[str, str]] = []
         """Names in lower case."""
         self.reusable = False
         self.chunks: deque[bytes] = deque()
-        self.max_bytes: int | None = None
-        """Of the body; None: any number, as in a stream."""
-        self._url, self._paused = url, paused
+        """Of the body, as they came."""
+        self._url, self._max_bytes = url, max_bytes
         self._parser = httptools.HttpResponseParser(self)
-        self._size, self._more = 0, asyncio.Event()
-        self._header_bytes = 0
-        self._ends_with_connection = False
+        self._size = self._header_bytes = 0
+        self._in_body = self._ends_with_connection = False
 
     def feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._lose(f"the answer is no HTTP: {error}")
-        if not self.begun.done():
+        if not self._in_body:
             self._header_bytes += len(data)
             if self._header_bytes > _MAX_HEADER_BYTES:
                 self._refuse(f"the headers of the answer have more than {_MAX_HEADER_BYTES} bytes")
@@ -128,24 +133,14 @@ class Exchange:
     def end_of_connection(self, error: Exception | None) -> None:
         if self.finished.done():
             return
-        if self._ends_with_connection and self.begun.done() and error is None:
+        if self._ends_with_connection and self._in_body and error is None:
             self._finish(reusable=False)
         else:
             self._lose(str(error) if error else "closed before the answer was complete")
 
-    async def next_chunk(self) -> bytes | None:
-        """The next piece of a streamed body; None at its end. Raises `ConnectionLost` where it breaks off."""
-        while not self.chunks:
-            if self.finished.done():
-                self.finished.result()
-                return None
-            self._more.clear()
-            await self._more.wait()
-        chunk = self.chunks.popleft()
-        self._size -= len(chunk)
-        if self._paused is not None and self._size <= _PAUSE_BYTES and not self.finished.done():
-            self._paused.resume_reading()
-        return chunk
+    def expire(self, timeout_s: float) -> None:
+        """So long was waited for it."""
+        self._fail(DeadlineExceeded(f"no complete answer within {timeout_s:.3g} s", url=self._url, delivered=True))
 
     # What the parser calls.
 
@@ -159,19 +154,14 @@ class Exchange:
             return
         framed = any(name in ("content-length", "transfer-encoding") for name, _ in self.headers)
         self._ends_with_connection = not framed and self.status not in (204, 304)
-        if not self.begun.done():
-            self.begun.set_result(None)
+        self._in_body = True
 
     def on_body(self, data: bytes) -> None:
         self.chunks.append(data)
         self._size += len(data)
-        if self._paused is not None:
-            self._more.set()
-            if self._size > _PAUSE_BYTES:
-                self._paused.pause_reading()
-        elif self.max_bytes is not None and self._size > self.max_bytes:
+        if self._max_bytes is not None and self._size > self._max_bytes:
             self.chunks.clear()
-            self._refuse(f"the answer has more than {self.max_bytes} bytes, which is the limit")
+            self._refuse(f"the answer has more than {self._max_bytes} bytes, which is the limit")
 
     def on_message_complete(self) -> None:
         if self.status >= 200:
@@ -181,7 +171,6 @@ class Exchange:
         self.reusable = reusable
         if not self.finished.done():
             self.finished.set_result(None)
-        self._more.set()
 
     def _lose(self, why: str) -> None:
         self._fail(ConnectionLost(f"the connection broke: {why}", url=self._url, delivered=True))
@@ -190,8 +179,51 @@ class Exchange:
         self._fail(AnswerTooLarge(why, url=self._url, delivered=True, status=self.status or None))
 
     def _fail(self, error: RequestError) -> None:
-        for waiting in (self.begun, self.finished):
-            if not waiting.done():
-                waiting.set_exception(error)
-                waiting.exception()  # seen: which of the two is waited for depends on how far it came
+        if not self.finished.done():
+            self.finished.set_exception(error)
+
+
+class StreamedExchange(Exchange):
+    """An answer whose body is read as it arrives; while nobody reads, not much more of it is received."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, url: str, transport: asyncio.Transport) -> None:
+        super().__init__(loop, url, max_bytes=None)
+        self.begun: asyncio.Future[None] = loop.create_future()
+        """Done with the headers."""
+        self._transport, self._more = transport, asyncio.Event()
+
+    async def next_chunk(self) -> bytes | None:
+        """The next piece of the body; None at its end. Raises `ConnectionLost` where it breaks off."""
+        while not self.chunks:
+            if self.finished.done():
+                self.finished.result()
+                return None
+            self._more.clear()
+            await self._more.wait()
+        chunk = self.chunks.popleft()
+        self._size -= len(chunk)
+        if self._size <= _PAUSE_BYTES and not self.finished.done():
+            self._transport.resume_reading()
+        return chunk
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self._in_body and not self.begun.done():
+            self.begun.set_result(None)
+
+    def on_body(self, data: bytes) -> None:
+        super().on_body(data)
+        self._more.set()
+        if self._size > _PAUSE_BYTES:
+            self._transport.pause_reading()
+
+    def _finish(self, *, reusable: bool) -> None:
+        super()._finish(reusable=reusable)
+        self._more.set()
+
+    def _fail(self, error: RequestError) -> None:
+        super()._fail(error)
+        if not self.begun.done():
+            self.begun.set_exception(error)
+        self.finished.exception()  # seen: which of the two is waited for depends on how far it came
         self._more.set()

@@ -14,10 +14,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from nemo_gym.errors import ConnectionLost, DeadlineExceeded, RequestError, Unreachable
-from nemo_gym.serving.connection import Connection, Exchange
+from nemo_gym.serving.connection import Connection, Exchange, StreamedExchange
 from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, ByteStream, Cookie, HttpResponse, parse_set_cookies
 
 CONNECT_TIMEOUT_S = 10.0
@@ -26,8 +27,7 @@ KEEPALIVE_S = 4.0
 after 75: so no request is ever written to a connection that its server is just closing."""
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Where requests to a URL go."""
 
     host: str
@@ -61,12 +61,11 @@ class SocketTransport:
     ) -> HttpResponse:
         """One attempt. Raises a `RequestError` where there is no complete answer within `timeout_s`."""
         target = _target_of(url)
-        try:
-            async with asyncio.timeout(timeout_s):
-                connection = await self._connection(target.place, url)
-                exchange = await connection.answer_to(_written(method, target, body, headers), url, max_bytes)
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no complete answer within {timeout_s:.3g} s", url=url, delivered=True) from error
+        request = _written(method, target, body, headers)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        connection = self._idle_connection(target.place) or await self._connect(target.place, url, timeout_s)
+        exchange = await connection.answer_to(request, url, max_bytes, timeout_s - (loop.time() - began))
         self._give_back(target.place, connection)
         return _response(url, exchange)
 
@@ -78,9 +77,9 @@ class SocketTransport:
         target = _target_of(url)
         try:
             async with asyncio.timeout(timeout_s):
-                connection = await self._connection(target.place, url)
+                connection = self._idle_connection(target.place) or await self._connect(target.place, url, timeout_s)
                 try:
-                    exchange = connection.begin(_written(method, target, body, headers), url, streamed=True)
+                    exchange = connection.begin_stream(_written(method, target, body, headers), url)
                     await exchange.begun
                     yield _Stream(exchange)
                 finally:
@@ -99,23 +98,31 @@ class SocketTransport:
         if self._sweeping is not None:
             self._sweeping.cancel()
 
-    async def _connection(self, place: _Place, url: str) -> Connection:
-        """An idle connection, the one used last, or a new one. Raises `Unreachable`."""
-        loop = asyncio.get_running_loop()
+    def _idle_connection(self, place: _Place) -> Connection | None:
+        """The one used last."""
         waiting = self._idle.get(place)
+        now = asyncio.get_running_loop().time() if waiting else 0.0
         while waiting:
             connection = waiting.pop()
-            if loop.time() - connection.idle_since < KEEPALIVE_S and connection.is_alive():
+            if now - connection.idle_since < KEEPALIVE_S and connection.is_alive():
                 return connection
             connection.abort()
+        return None
+
+    async def _connect(self, place: _Place, url: str, timeout_s: float) -> Connection:
+        """A new one. Raises `Unreachable`, and `DeadlineExceeded` where `timeout_s` is over before it can be said."""
         context = self._tls_context() if place.is_tls else None
+        limit_s = min(timeout_s, CONNECT_TIMEOUT_S)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S) as connecting:
-                _, connection = await loop.create_connection(Connection, place.host, place.port, ssl=context)
+            async with asyncio.timeout(limit_s) as connecting:
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    Connection, place.host, place.port, ssl=context
+                )
         except TimeoutError as error:
             if not connecting.expired():
                 raise Unreachable(f"cannot connect: {_why_not(error)}", url=url, delivered=False) from error
-            raise Unreachable(f"no connection within {CONNECT_TIMEOUT_S:g} s", url=url, delivered=False) from error
+            kind = Unreachable if limit_s == CONNECT_TIMEOUT_S else DeadlineExceeded
+            raise kind(f"no connection within {limit_s:.3g} s", url=url, delivered=False) from error
         except (OSError, UnicodeError) as error:
             raise Unreachable(f"cannot connect: {_why_not(error)}", url=url, delivered=False) from error
         return connection
@@ -149,7 +156,7 @@ class SocketTransport:
 
 
 class _Stream:
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: StreamedExchange) -> None:
         self._exchange = exchange
         self.status = exchange.status
         self.headers: Mapping[str, str] = dict(exchange.headers)
