@@ -61,6 +61,13 @@ def mask_secrets(values: Mapping[str, object]) -> dict[str, object]:
     return result
 
 
+def secrets_in(values: Mapping[str, object]) -> frozenset[str]:
+    """The texts that `mask_secrets` looks for everywhere in `values`."""
+    found: set[str] = set()
+    _mask(values, secret=False, found=found)
+    return frozenset(secret for secret in found if len(secret) >= _MIN_RECOGNISABLE)
+
+
 def _mask(value: object, *, secret: bool, found: set[str]) -> object:
     if isinstance(value, Mapping):
         return {

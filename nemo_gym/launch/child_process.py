@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from nemo_gym.config.secrets import secrets_in
 from nemo_gym.errors import ConfigProblem, LaunchError
 from nemo_gym.launch.child import FDS_VARIABLE
 from nemo_gym.launch.guardian import RUN_VARIABLE
@@ -90,7 +91,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         status_read, status_write = os.pipe()
         fds = {"listen": listener.fileno(), "spec": spec_read, "status": status_write}
         environment = {
-            **os.environ,
+            **environment_without(secrets_in(spec.global_config)),
             "PYTHONUNBUFFERED": "1",
             FDS_VARIABLE: ",".join(f"{name}={fd}" for name, fd in fds.items()),
             RUN_VARIABLE: spec.run_id,
@@ -198,6 +199,11 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if self._process.get_returncode() is None:
             with suppress(ProcessLookupError, PermissionError):
                 send(self.pid, number)
+
+
+def environment_without(secrets: frozenset[str]) -> dict[str, str]:
+    """This process's environment but for variables that hold one of these: servers get them in their configuration."""
+    return {name: value for name, value in os.environ.items() if value not in secrets}
 
 
 class _StatusLines(asyncio.Protocol):
