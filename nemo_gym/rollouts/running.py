@@ -15,6 +15,8 @@ from nemo_gym.serving.server_client import ServerClient
 
 DEFAULT_PARALLEL = 64
 DEFAULT_ROLLOUT_TIMEOUT_S = 1800.0
+STARTED_AT_ONCE = 32
+"""After so many the event loop gets to connect them: thousands at once would be seconds late with it."""
 
 
 class Stop:
@@ -105,6 +107,8 @@ async def run_each(
                 running.add(task)
                 task.add_done_callback(running.discard)
                 unread += 1
+                if unread % STARTED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
             if unread == 0:
                 return
             one = await finished.get()

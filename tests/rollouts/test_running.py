@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from nemo_gym.rollouts.attempt import attempt_rollout
-from nemo_gym.rollouts.running import Stop, run_rollouts
+from nemo_gym.rollouts.attempt import Result, attempt_rollout
+from nemo_gym.rollouts.rows import TaskRow
+from nemo_gym.rollouts.running import STARTED_AT_ONCE, Stop, run_each, run_rollouts
 from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.server_client import ServerClient
 
@@ -154,3 +155,26 @@ async def test_stop_cancels_what_runs_longer_than_its_grace(
         stop.ask(grace_s=0.1)
     assert finished == [0]
     assert await told_to_cancel(http, agent_url, [1])
+
+
+async def test_starting_thousands_leaves_the_event_loop_to_others_in_between() -> None:
+    started: list[int] = []
+    seen: set[int] = set()
+    go_on = asyncio.Event()
+
+    async def attempt(row: TaskRow) -> Result:
+        started.append(row["n"])
+        await go_on.wait()
+        return {"reward": 0.0}
+
+    async def look() -> None:
+        while len(started) < 1000:
+            seen.add(len(started))
+            await asyncio.sleep(0)
+        go_on.set()
+
+    looking = asyncio.create_task(look())
+    rows = ({"n": number} for number in range(1000))
+    assert len([each async for each in run_each(rows, attempt, num_parallel=1000)]) == 1000
+    await looking
+    assert len(seen) > 1000 // STARTED_AT_ONCE // 2
