@@ -8,6 +8,7 @@ import time
 from nemo_gym.errors import BadStatus
 from nemo_gym.serving.http import NO_RETRY, RetryPolicy
 from nemo_gym.serving.in_flight import waiting_for
+from nemo_gym.serving.run_token import bearer
 from nemo_gym.serving.server_client import ServerClient
 
 ASKED_AGAIN_AFTER_S = 10.0
@@ -41,8 +42,9 @@ class Routes:
 
     async def _ask(self, server_name: str, path: str, retry: RetryPolicy) -> bool:
         url = self._client.url_of(server_name) + path
-        answer = await self._client.http.request("OPTIONS", url, timeout_s=ASK_TIMEOUT_S, retry=retry)
-        if answer.status >= 500:
+        headers = bearer(self._client.token)
+        answer = await self._client.http.request("OPTIONS", url, headers=headers, timeout_s=ASK_TIMEOUT_S, retry=retry)
+        if answer.status in (401, 403) or answer.status >= 500:
             raise BadStatus(f"HTTP {answer.status}", url=url, delivered=True, status=answer.status, body=answer.body)
         allowed = answer.headers.get("allow")
         # 405 names the methods there are; a server that answers OPTIONS itself need not.
