@@ -1,4 +1,4 @@
-"""`ng_status`: how the servers of the run in this folder are doing."""
+"""`ng_status`: how the servers of the run in this folder are doing, and what they wait for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import NoReturn
 from pydantic import Field
 
 from nemo_gym.cli.command import EXIT_FAILED, command
+from nemo_gym.cli.longest_waits import Told, ask_servers, sentences
 from nemo_gym.cli.server_table import KINDS, name_of, server_table
 from nemo_gym.config.options import OptionsModel, help_text, parse_options, wants_help
 from nemo_gym.errors import RequestError
 from nemo_gym.serving.run_token import read_token
-from nemo_gym.serving.runs import ServerStatus, fetch_status, find_head, live_runs
+from nemo_gym.serving.runs import ServerStatus, fetch_status, find_head, live_runs, token_of
 
 COMMAND = "ng_status"
 SUMMARY = "show the servers of the live runs in this folder; exit code 1 when there is none"
@@ -39,6 +40,8 @@ class StatusOptions(OptionsModel):
     """Ask the head server at this address instead, as in `+head_server.port=11000`."""
     wait_s: float = Field(default=0.0, ge=0)
     """Wait up to so many seconds until every server of this folder's runs is ready; exit code 1 when one is not."""
+    longer_than_s: float = Field(default=3.0, ge=0)
+    """Tell what has been waited for longer than this."""
 
 
 def main() -> NoReturn:
@@ -52,7 +55,7 @@ def status(argv: list[str]) -> int:
         return 0
     options = parse_options(argv, StatusOptions, command=COMMAND)
     all_ready = not options.wait_s or asyncio.run(_wait_until_ready(options))
-    shown = asyncio.run(_show(_head_urls(options), options.head_server.token()))
+    shown = asyncio.run(_show(_head_urls(options), options))
     return shown if all_ready else EXIT_FAILED
 
 
@@ -81,8 +84,8 @@ async def _wait_until_ready(options: StatusOptions) -> bool:
     return False
 
 
-async def _show(urls: list[str], token: str | None) -> int:
-    code = EXIT_FAILED
+async def _show(urls: list[str], options: StatusOptions) -> int:
+    code, token = EXIT_FAILED, options.head_server.token()
     for url in urls:
         try:
             statuses = await fetch_status(url, token=token)
@@ -93,12 +96,17 @@ async def _show(urls: list[str], token: str | None) -> int:
                 file=sys.stderr,
             )
             continue
-        print(f"head server {url}\n\n{_table(statuses)}")
+        told = await ask_servers(statuses, token or token_of(url))
+        print(f"head server {url}\n\n{_table(statuses, told)}")
+        waits = sentences(told, options.longer_than_s)
+        if waits:
+            print("\n" + "\n".join([f"waiting for more than {options.longer_than_s:g} s:", *waits]))
         code = 0
     return code
 
 
-def _table(statuses: list[ServerStatus]) -> str:
+def _table(statuses: list[ServerStatus], told: list[Told]) -> str:
+    in_flight = {each.status: str(each.report.requests) for each in told if each.report is not None}
     rows = [
         (
             name_of(each),
@@ -107,15 +115,16 @@ def _table(statuses: list[ServerStatus]) -> str:
             each.url,
             str(each.pid or ""),
             str(each.restarts),
+            in_flight.get(each, ""),
             f"{each.memory_bytes / 2**20:.0f} MiB" if each.memory_bytes is not None else "",
             _duration(time.time() - each.started_at) if each.state != "dead" else "",
         )
         for each in statuses
     ]
     return server_table(
-        ("server", "kind", "state", "URL", "pid", "restarts", "memory", "up"),
+        ("server", "kind", "state", "URL", "pid", "restarts", "in flight", "memory", "up"),
         rows,
-        optional=("memory", "restarts", "pid"),
+        optional=("memory", "restarts", "pid", "in flight"),
     )
 
 
