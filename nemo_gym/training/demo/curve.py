@@ -24,7 +24,7 @@ def save_curve(path: Path, record: TrainingRecord, *, title: str, demonstrated: 
     axes.set(xlabel="step", ylabel="mean reward", title=title, ylim=(min(0.0, axes.get_ylim()[0]), 1.02))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="center right", frameon=False)
+    axes.legend(loc="best", frameon=False)
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
