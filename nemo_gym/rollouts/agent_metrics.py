@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from nemo_gym.errors import BadBody, ConfigError, RequestError
 from nemo_gym.metrics.aggregate import RunningAggregate, default_key_metrics
-from nemo_gym.rollouts.files import write_whole
+from nemo_gym.rollouts.files import write_whole, writing
 from nemo_gym.schemas.episode import AggregateMetrics, MetricsMode
 from nemo_gym.schemas.rollout import AGENT_REF
 from nemo_gym.serving.server_client import ServerClient
@@ -58,7 +58,7 @@ async def collect_metrics(
     If it does not answer, the default metrics stand in and a note says so.
     """
     agents: dict[str, _Gathered] = {}
-    with ExitStack() as files:
+    with writing(path), ExitStack() as files:
         for number, lines in enumerate(tasks):
             rollouts = [orjson.loads(line) for line in lines]
             name = str(rollouts[0][AGENT_REF]["name"])

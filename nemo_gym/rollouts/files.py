@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from nemo_gym.errors import NemoGymError
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,27 @@ class CollectionFiles:
         return self.results.with_name(self.results.stem + suffix)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around what writes that file: raises `NemoGymError` where the system does not let it (a full disk, say)."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror or error}); mend that, then +resume_from_cache=true"
+        raise NemoGymError(message) from error
+
+
 def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file so that, whatever happens, it holds either its old content or all of the new.
 
-    `content` may come in pieces; if asking for one raises, the file stays as it was.
+    `content` may come in pieces; if asking for one raises, the file stays as it was. Raises `NemoGymError` where it
+    cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".tmp")
     try:
-        with unfinished.open("wb") as file:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path), unfinished.open("wb") as file:
             file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())

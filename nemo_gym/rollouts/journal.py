@@ -13,6 +13,7 @@ from typing import Self
 import orjson
 
 from nemo_gym.errors import DataError, NemoGymError
+from nemo_gym.rollouts.files import write_whole, writing
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +51,14 @@ class Journal:
         Raises `NemoGymError` where it cannot be written (the disk is full, for example); the file is then as it was.
         """
         data = line + b"\n"
-        before = self._size
         try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except OSError as error:
-            os.ftruncate(self._fd, before)
-            raise NemoGymError(
-                f"{self.path}: cannot be written ({error.strerror}); mend that, then +resume_from_cache=true"
-            ) from error
-        self._size = before + len(line) + 1
+            with writing(self.path):
+                while data:
+                    data = data[os.write(self._fd, data) :]
+        except NemoGymError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(line) + 1
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """(number from 1, line without its end) of every line."""
@@ -88,21 +87,15 @@ class Journal:
 
     def keep(self, wanted: Collection[int]) -> None:
         """Leave only the lines with these numbers. Cut off at any moment, the file holds the old lines or the new."""
-        unfinished = self.path.with_name(self.path.name + ".tmp")
-        with unfinished.open("wb") as file:
-            for number, line in self.lines():
-                if number in wanted:
-                    file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self.path)
+        write_whole(self.path, (line + b"\n" for number, line in self.lines() if number in wanted))
         os.close(self._fd)
         self._fd = _open_locked(self.path)
         self._size = os.fstat(self._fd).st_size
 
     def sync(self) -> None:
         """Wait until everything written is on the disk."""
-        os.fsync(self._fd)
+        with writing(self.path):
+            os.fsync(self._fd)
 
     def close(self) -> None:
         """Sync, close and free the lock. Harmless to repeat."""

@@ -12,6 +12,7 @@ import orjson
 
 from nemo_gym.errors import DataError
 from nemo_gym.prompt import PromptConfig
+from nemo_gym.rollouts.files import writing
 from nemo_gym.rollouts.rows import Line, Problems, TaskRow, agent_of, parse_row, prompted_row, read_lines, unknown_agent
 from nemo_gym.schemas.rollout import AGENT_REF, ROLLOUT_ID, ROLLOUT_INDEX, TASK_INDEX
 
@@ -84,7 +85,7 @@ def write_plan(input_path: Path, output_path: Path, options: PlanOptions, agents
     problems = Problems(input_path)
     digest = hashlib.sha256()
     num_tasks = 0
-    with output_path.open("wb") as file:
+    with writing(output_path), output_path.open("wb") as file:
         for line in read_lines(input_path):
             if num_tasks == options.limit:
                 break

@@ -16,7 +16,7 @@ def print_summary(collected: Collected, console: Console) -> None:
     for entry in collected.metrics.entries:
         console.print(_metrics_table(entry))
     for note in collected.metrics.notes:
-        console.print(f"[yellow]note:[/] {escape(note)}")
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
     for failure in failure_examples(collected.files.failures):
         console.print(f"[red]failed[/]   {escape(str(failure))}", highlight=False, soft_wrap=True)
     console.print(str(collected.tally), highlight=False, soft_wrap=True)
