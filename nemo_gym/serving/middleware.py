@@ -7,7 +7,14 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nemo_gym.errors import DeadlineExceeded, EpisodeStateError, NemoGymError, RequestError, SessionLostError
+from nemo_gym.errors import (
+    DeadlineExceeded,
+    EngineRefusedError,
+    EpisodeStateError,
+    NemoGymError,
+    RequestError,
+    SessionLostError,
+)
 from nemo_gym.schemas.validation import explain, places
 from nemo_gym.serving.http import to_json
 
@@ -30,6 +37,8 @@ def response_for(error: Exception) -> Response:
     if isinstance(error, ValidationError):
         message = f"{error.title} cannot be built: " + "; ".join(explain(error)[:10])
         return error_response(500, "invalid_answer", message)
+    if isinstance(error, EngineRefusedError):
+        return Response(error.body, error.status, error.headers, media_type="application/json")
     if isinstance(error, EpisodeStateError):
         return error_response(409, type(error).__name__, str(error))
     if isinstance(error, SessionLostError):

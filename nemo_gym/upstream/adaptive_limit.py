@@ -14,23 +14,23 @@ from dataclasses import dataclass
 FIRST_LIMIT = 4.0
 FIRST_GROWTH = 0.5
 """Of the limit, with each answer, until the first sign: half as many again with each round of answers."""
-SLOWEST_GROWTH, FASTEST_GROWTH = 0.01, 0.1
-"""The same after it: from one more for a hundred answers to a tenth more with each round."""
+SLOWEST_GROWTH, FASTEST_GROWTH = 0.005, 0.1
+"""The same after it: from one more for two hundred answers to a tenth more with each round."""
 ACCELERATION = 1.01
 """Of growth, with each answer without a sign."""
-AFTER_REFUSAL = 0.9
+AFTER_REFUSAL = 0.95
 """Of the requests in flight, so many stay allowed."""
 PROBE = 0.8
 """Of the limit, so many are allowed while less is tried."""
-AS_FAST = 0.97
+AS_FAST = 0.95
 """With `PROBE` of the requests, so much of the rate means that the others only waited."""
 PROBED_FROM = 32
 """A lower limit is not probed: a queue so short does no harm, and rates of so few answers tell little."""
-WINDOW = 2
+WINDOW = 3
 """Rounds of answers that make a rate."""
 PROBE_EVERY = 10
 """Windows from one probe to the next; it is due at once where the limit has grown by `PROBE_AFTER`."""
-PROBE_AFTER = 1.3
+PROBE_AFTER = 1.2
 STILL_GROWING = 1.5
 """Until the first sign the rate grows by so much at least from window to window, where none waits at the endpoint."""
 
@@ -67,10 +67,10 @@ class AdaptiveLimit:
 
     def answered(self, now: float, *, in_flight: int, wanted: bool) -> None:
         """A request was answered. `in_flight`: with it; `wanted`: whether others wait to be sent."""
-        if not wanted and in_flight < self.limit:
+        if in_flight < PROBE * int(self.limit):
             self._begin_window(now)  # the endpoint could do more than it is asked for: nothing is learnt
             return
-        if self._before_probe is None:
+        if wanted and self._settled and self._before_probe is None:
             self.limit += self._growth
             if not self._starting:
                 self._growth = min(FASTEST_GROWTH, self._growth * ACCELERATION)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
@@ -12,10 +13,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nemo_gym.errors import DeadlineExceeded
+from nemo_gym.errors import DeadlineExceeded, EngineRefusedError
 from nemo_gym.serving.http import retry_after_s
 from nemo_gym.serving.http_response import REFUSED_STATUSES
 from nemo_gym.serving.in_flight import waiting_for
+from nemo_gym.serving.middleware import error_response
 from nemo_gym.upstream.adaptive_limit import FIRST_LIMIT, AdaptiveLimit
 
 Allowed = Annotated[int, Field(ge=1)] | Literal["auto"] | None
@@ -95,7 +97,11 @@ class Slots:
 
     @asynccontextmanager
     async def slot(self, deadline: float) -> AsyncIterator[Slot]:
-        """Wait for a slot and hold it. Raises `DeadlineExceeded` where there is none before `deadline` (monotonic)."""
+        """Wait for a slot and hold it.
+
+        Raises `DeadlineExceeded` where there is none before `deadline` (monotonic), and `EngineRefusedError`, at once,
+        where the endpoint asked for a pause until after it.
+        """
         if self._waiting or not self._is_free():
             await self._wait(deadline)
         else:
@@ -108,7 +114,7 @@ class Slots:
 
     async def _wait(self, deadline: float) -> None:
         if self._paused_until > deadline:
-            raise self._too_late(f"it asked to be left alone for {self.load().paused_s:.0f} s more (`Retry-After`)")
+            raise self._refusal()
         waiter = asyncio.get_running_loop().create_future()
         self._waiting[waiter] = None
         what = "the end of a pause (`Retry-After`)" if self._paused_until else "a free slot"
@@ -121,11 +127,16 @@ class Slots:
                 self._leave(Slot(0.0))
             self._waiting.pop(waiter, None)
             if isinstance(error, TimeoutError):
-                raise self._too_late("all of `max_concurrent_requests` were in use until the deadline") from None
+                why = "not sent: all of `max_concurrent_requests` were in use until the deadline"
+                raise DeadlineExceeded(why, url=self.url, delivered=False) from None
             raise
 
-    def _too_late(self, why: str) -> DeadlineExceeded:
-        return DeadlineExceeded(f"not sent: {why}", url=self.url, delivered=False)
+    def _refusal(self) -> EngineRefusedError:
+        """What the endpoint would say now, as it did."""
+        seconds = str(math.ceil(self.load().paused_s))
+        message = f"{self.url}: not sent: it asked to be left alone for {seconds} s more (`Retry-After`)"
+        refused = error_response(429, "upstream_error", message)
+        return EngineRefusedError(refused.status_code, bytes(refused.body), {"retry-after": seconds})
 
     def _leave(self, slot: Slot) -> None:
         now, adaptive = time.monotonic(), self._limit if isinstance(self._limit, AdaptiveLimit) else None

@@ -176,6 +176,33 @@ async def test_a_rate_limit_longer_than_the_bound_is_passed_on_at_once(stage: An
     assert (answer.status, len(endpoint.asked)) == (429, 1)
 
 
+async def test_a_pause_that_one_rollout_is_asked_for_is_kept_by_all(stage: Any, http: HttpClient) -> None:
+    times: list[float] = []
+
+    def answer_in_turn(body: Json) -> Response:
+        times.append(asyncio.get_running_loop().time())
+        return as_json({}, 429, retry_after="0.4") if len(times) == 1 else responses_answer(body)
+
+    endpoint = await stage.endpoint(answer_in_turn)
+    url = await stage.openai_model(endpoint.url)
+    refused = asyncio.create_task(ask(http, url, rollout="first"))
+    while not times:  # noqa: ASYNC110  another server's state has no event to wait for
+        await asyncio.sleep(0.01)
+    answers = await asyncio.gather(refused, *(ask(http, url, rollout=f"r{number}") for number in range(5)))
+    assert all(answer.ok for answer in answers)
+    assert len(times) == 7 and min(times[1:]) - times[0] >= 0.35
+
+
+async def test_during_a_pause_too_long_to_wait_for_nobody_asks_the_endpoint(stage: Any, http: HttpClient) -> None:
+    endpoint = await stage.endpoint(failing({}, 429, retry_after="3600"))
+    url = await stage.openai_model(endpoint.url)
+    for stream in (False, False, True):
+        answer = await ask(http, url, {**QUESTION, "stream": stream}, rollout=f"r{stream}")
+        assert answer.status == 429 and answer.headers["retry-after"] == "3600"
+    assert len(endpoint.asked) == 1
+    assert "asked to be left alone for 3600 s more" in answer.text
+
+
 async def test_an_endpoint_that_never_answers_is_a_gateway_timeout(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(lambda _: Response(status_code=0))
     answer = await ask(http, await stage.openai_model(endpoint.url, timeout_s=0.2))
@@ -214,6 +241,66 @@ async def test_no_more_requests_than_allowed_are_sent_at_once(stage: Any, http: 
     url = await stage.openai_model(endpoint.url, max_concurrent_requests=2)
     await asyncio.gather(*(ask(http, url) for _ in range(8)))
     assert (len(endpoint.asked), most) == (8, 2)
+
+
+async def test_the_number_of_requests_at_a_time_is_seen_and_changed_while_they_wait(
+    stage: Any, http: HttpClient
+) -> None:
+    endpoint = await stage.endpoint(lambda _: Response(status_code=0))
+    url = await stage.openai_model(endpoint.url, max_concurrent_requests=1)
+
+    async def seen(method: str = "GET", body: Json | None = None) -> Json:
+        report = (await http.request(method, f"{url}/concurrency", json=body)).parse()
+        [load] = report["endpoints"]
+        numbers = {key: load[key] for key in ("limit", "in_flight", "waiting")}
+        return {"allowed": report["max_concurrent_requests"], **numbers}
+
+    asking = [asyncio.create_task(ask(http, url, rollout=f"r{number}")) for number in range(5)]
+    while (await seen())["waiting"] < 4:  # noqa: ASYNC110  another server's state has no event to wait for
+        await asyncio.sleep(0.01)
+    assert await seen() == {"allowed": 1, "limit": 1, "in_flight": 1, "waiting": 4}
+    shown = await seen("POST", {"max_concurrent_requests": 3})
+    assert shown == {"allowed": 3, "limit": 3, "in_flight": 3, "waiting": 2}
+    shown = await seen("POST", {"max_concurrent_requests": "auto"})
+    assert shown == {"allowed": "auto", "limit": 4, "in_flight": 4, "waiting": 1}
+    shown = await seen("POST", {"max_concurrent_requests": None})
+    assert shown == {"allowed": None, "limit": None, "in_flight": 5, "waiting": 0}
+    for each in asking:
+        each.cancel()
+    await asyncio.wait(asking)
+
+
+@pytest.mark.parametrize("body", [{"max_concurrent_requests": 0}, {"max_concurrent_requests": "all"}, {"limit": 3}, {}])
+async def test_a_number_that_is_none_is_refused(body: Json, stage: Any, http: HttpClient) -> None:
+    endpoint = await stage.endpoint(responses_answer)
+    url = await stage.openai_model(endpoint.url, max_concurrent_requests="auto")
+    answer = await http.request("POST", f"{url}/concurrency", json=body)
+    assert answer.status == 422 and "max_concurrent_requests" in answer.text
+    assert (await http.request("GET", f"{url}/concurrency")).parse()["max_concurrent_requests"] == "auto"
+
+
+async def test_with_auto_an_endpoint_that_refuses_gets_about_as_much_as_it_takes(stage: Any, http: HttpClient) -> None:
+    at_once, refused = 0, 0
+
+    async def work() -> AsyncIterator[bytes]:
+        nonlocal at_once
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        yield responses_answer({}).body
+
+    def answer(_: Json) -> Response:
+        nonlocal at_once, refused
+        if at_once >= 5:
+            refused += 1
+            return as_json({}, 429)
+        at_once += 1
+        return StreamingResponse(work())
+
+    endpoint = await stage.endpoint(answer)
+    url = await stage.openai_model(endpoint.url, max_concurrent_requests="auto")
+    answers = await asyncio.gather(*(ask(http, url, rollout=f"r{number}") for number in range(300)))
+    assert all(answer.ok for answer in answers)
+    assert refused < 30
 
 
 # ----------------------------------------------------------------------------------------------------------- replicas
