@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the training extras: make test-training")
 pytestmark = pytest.mark.training
 
-from nemo_gym.errors import ConfigError, DataError, RolloutError
+from nemo_gym.errors import ConfigError, DataError, LaunchError, RolloutError
 from nemo_gym.training.rollouts import RunningGym
 from nemo_gym.training.trl.ahead import foreseen_batches
 from nemo_gym.training.trl.ladder import Played
@@ -196,6 +200,13 @@ def test_batches_are_foreseen_in_the_trainers_own_order(tmp_path: Path, gym: Run
     assert came == [next(foreseen) for _ in came] and trainer._ahead.missed == 0
 
 
+def test_with_vllm_in_the_trainer_its_own_ratio_corrects_alone(tmp_path: Path, gym: RunningGym) -> None:
+    crediting = trainer_for(tmp_path, rows_of(LAKE), gym, num_batches_ahead=1)._crediting
+    known = {"sampling_per_token_logps": torch.zeros(1, 1)}
+    assert crediting._is_weighed_by_what_was_sampled(known)
+    assert not crediting._is_weighed_by_what_was_sampled({**known, "importance_sampling_ratio": torch.ones(1, 1)})
+
+
 def test_batches_ahead_of_a_stream_are_refused(tmp_path: Path, gym: RunningGym) -> None:
     from datasets import IterableDataset
 
@@ -229,6 +240,54 @@ def test_an_error_of_a_batch_to_come_ends_the_training_before_that_batch(tmp_pat
     with pytest.raises(DataError, match="broken"):
         trainer.train()
     assert not trainer.losses, "the third batch failed while the first was waited for"
+
+
+class Meanwhile(Recorded):
+    """Has something done in another thread as soon as a batch is begun."""
+
+    done: Callable[[], object]
+
+    def _begin(self, prompts: Any) -> Future[list[Played]] | None:
+        self.future = super()._begin(prompts)
+        threading.Thread(target=self.done).start()
+        return self.future
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_gym_that_is_closed_while_it_is_waited_for_is_an_error_that_says_so(
+    tmp_path: Path, start_gym: StartGym, ahead: int
+) -> None:
+    gym = start_gym(LAKE, faults={"hang": 1.0})
+    trainer = trainer_for(tmp_path, rows_of(LAKE), gym, kind=Meanwhile, num_batches_ahead=ahead)
+    trainer.done = gym.close
+    with pytest.raises(LaunchError, match="closed"):
+        trainer.train()
+
+
+def test_an_interruption_while_waiting_ends_the_rollouts(tmp_path: Path, start_gym: StartGym) -> None:
+    gym = start_gym(LAKE, faults={"hang": 1.0})
+    trainer = trainer_for(tmp_path, rows_of(LAKE), gym, kind=Meanwhile)
+
+    def interrupt() -> None:
+        while not trainer._ahead._taken:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    trainer.done = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert trainer.future.cancelled()
+
+
+def test_single_turns_that_nothing_can_score_end_the_training(tmp_path: Path, start_gym: StartGym) -> None:
+    gym = start_gym(MATH)
+    trainer = trainer_for(tmp_path, rows_of(MATH), gym, max_steps=9, max_completion_length=8, max_lost_batches=2)
+    assert trainer.is_multi_turn_environment() is False
+    assert gym._run_helper is not None
+    gym._run_helper.shutdown()
+    with pytest.raises(RolloutError, match="2 batches in a row"):
+        trainer.train()
+    assert len(trainer.losses) == 1
 
 
 def test_training_that_ends_leaves_no_rollout_running(tmp_path: Path, start_gym: StartGym) -> None:

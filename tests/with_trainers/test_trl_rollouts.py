@@ -223,6 +223,29 @@ def test_a_prompt_without_a_row_is_an_error_that_names_the_next_step(tmp_path: P
         trainer.train()
 
 
+def test_what_is_no_task_row_is_an_error_that_names_its_place() -> None:
+    with pytest.raises(DataError, match="rows:1: no `responses_create_params`"):
+        dataset_of([rows_of(LAKE)[0], {"question": "?"}])
+
+
+def test_options_that_a_rollout_function_cannot_heed_are_refused(tmp_path: Path, gym: RunningGym) -> None:
+    options = RolloutOptions(num_batches_ahead=1, shape="step_wise", credit="turn_as_trajectory")
+    with pytest.raises(ConfigError, match="GymGRPOTrainer") as caught:
+        trained(tmp_path, rows_of(LAKE), GymRollouts(gym, options=options))
+    assert [problem.key for problem in caught.value.problems] == ["num_batches_ahead", "shape", "credit"]
+
+
+def test_a_rollout_that_is_not_to_be_trained_is_masked_and_has_no_reward(tmp_path: Path, gym: RunningGym) -> None:
+    rollouts = Keeping(gym)
+    rows = [{**rows_of(LAKE)[0], "instance_config": {"mask_sample": True}}, rows_of(LAKE)[1]]
+    trainer = trained(tmp_path, rows, rollouts, per_device_train_batch_size=8, max_steps=1)
+    [output], [inputs] = rollouts.outputs, trainer.losses
+    assert sorted(one is None for one in output["rollout_reward"]) == [False] * 4 + [True] * 4
+    for mask, reward in zip(output["env_mask"], output["rollout_reward"], strict=True):
+        assert any(mask) == (reward is not None)
+    assert sum(any(mask) for _, _, mask in rows_in(inputs)) == 4
+
+
 def test_a_model_server_without_tokens_is_an_error_at_once(tmp_path: Path, start_gym: StartGym) -> None:
     gym = start_gym(LAKE, tokens={"enabled": False})
     with pytest.raises(MissingTokensError, match=r"tokens\.enabled"):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,22 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the training extras: make test-training")
 pytestmark = pytest.mark.training
 
+import pandas
 from trl import GRPOConfig, GRPOTrainer
 
 from nemo_gym.errors import ConfigError
 from nemo_gym.training.recipe import Recipe
 from nemo_gym.training.rollouts import RunningGym
-from nemo_gym.training.trl import GymGRPOTrainer, config_of, dataset_of, verify_reward_func
+from nemo_gym.training.trl import (
+    GymGRPOTrainer,
+    GymRollouts,
+    config_of,
+    dataset_of,
+    gym_reward,
+    task_row_of,
+    verify_reward_func,
+)
+from tests.with_trainers.conftest import StartGym
 from tests.with_trainers.gyms import FORKING, LAKE, MATH, TOOLS, rows_of
 from tests.with_trainers.tiny import tiny_model, tiny_tokenizer
 from tests.with_trainers.trl_trainers import (
@@ -124,6 +135,77 @@ def test_a_configuration_as_environment_is_started_and_ended_with_the_trainer(tm
     trainer.close()
     with pytest.raises(Exception, match="closed"):
         gym.collect(rows_of(MATH))
+
+
+def rollout_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "nemo-gym-rollouts"]
+
+
+def test_a_trainer_that_cannot_be_made_leaves_no_server_behind(tmp_path: Path) -> None:
+    before = rollout_threads()
+    config = {
+        "config_paths": [
+            "responses_api_models/scripted_model/configs/scripted_model.yaml",
+            f"resources_servers/{LAKE}/configs/{LAKE}.yaml",
+        ]
+    }
+    with pytest.raises(ConfigError) as caught:
+        trainer_for(
+            tmp_path,
+            None,
+            None,
+            env=config,
+            credit="turn_as_trajectory",
+            scale_rewards="batch",
+            multi_objective_aggregation="normalize_then_sum",
+        )
+    assert [problem.key for problem in caught.value.problems] == ["multi_objective_aggregation", "scale_rewards"]
+    assert rollout_threads() == before
+
+
+def test_a_configuration_to_start_and_a_gym_that_runs_contradict_each_other(tmp_path: Path, gym: RunningGym) -> None:
+    with pytest.raises(ConfigError, match="`gym` runs already"):
+        trainer_for(tmp_path, rows_of(LAKE), gym, env={"config_paths": []})
+
+
+def test_a_run_of_this_folder_is_found_by_name_and_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_gym: StartGym
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gym, before = start_gym(LAKE), rollout_threads()
+    trainer = trainer_for(tmp_path, rows_of(LAKE), None, env=AGENT, max_steps=1)
+    trainer.train()
+    assert all(one.is_trained for one in trainer.generations[0])
+    assert len(rollout_threads()) == len(before) + 1
+    trainer.close()
+    assert rollout_threads() == before and len(gym.collect(rows_of(LAKE))) == len(rows_of(LAKE)), "it still runs"
+
+
+def test_task_rows_are_evaluated_too(tmp_path: Path, gym: RunningGym) -> None:
+    rows = rows_of(LAKE)[:2]
+    trainer = trainer_for(tmp_path, rows, gym, eval_dataset=rows, num_generations_eval=1, per_device_eval_batch_size=2)
+    assert trainer.evaluate()["eval_rollouts/turns"] > 0
+    [rollouts] = trainer.generations
+    assert [one.step for one in rollouts] == ["first", "first"] and trainer._ahead._taken == []
+
+
+def test_without_a_gym_a_rollout_function_of_ones_own_gets_the_rows(tmp_path: Path, gym: RunningGym) -> None:
+    rollouts = GymRollouts(gym)
+    trainer = trained(
+        tmp_path, dataset_of(rows_of(LAKE)), None, rollout_func=rollouts, reward_funcs=gym_reward, max_steps=1
+    )
+    assert logged(trainer, "rollouts/multi_turn") == [1.0]
+
+
+def test_the_table_of_completions_tells_of_each_row_how_it_came_about(tmp_path: Path, gym: RunningGym) -> None:
+    rows = [*rows_of(LAKE)[:2], *rows_of(MATH)[:2]]
+    trained(tmp_path, rows, gym, max_steps=4, max_completion_length=64, log_completions=True)
+    tables = [pandas.read_parquet(path) for path in sorted((tmp_path / "completions").iterdir())]
+    assert {mode for table in tables for mode in table["mode"]} == {"single_turn", "multi_turn"}
+    for table in tables:
+        asks_lake = ["frozen lake" in str(prompt).lower() for prompt in table["prompt"]]
+        assert len(table) == 4 and [mode == "multi_turn" for mode in table["mode"]] == asks_lake
+        assert [one != "None" for one in table["fallback"]] == asks_lake
 
 
 # --------------------------------------------------------------------------------------------- the single-turn path
@@ -264,7 +346,13 @@ CREDITED = [
 def test_advantages_of_tokens_reach_the_loss(
     tmp_path: Path, gym: RunningGym, estimator: str, credit: str, shape: str
 ) -> None:
-    trainer = trained(tmp_path, rows_of(LAKE)[1:3], gym, estimator=estimator, credit=credit, shape=shape, **BOTH)
+    def rising(prompts: Any, **_: Any) -> list[float]:
+        """So that no group is all alike."""
+        return [float(number) for number in range(len(prompts))]
+
+    options = {"estimator": estimator, "credit": credit, "shape": shape, **BOTH}
+    both = [verify_reward_func(gym), rising]
+    trainer = trained(tmp_path, rows_of(LAKE)[1:3], gym, reward_funcs=both, **options)
     assert len(trainer.losses) == 2
     for inputs, loss in trainer.losses:
         advantages, completions = inputs["advantages"], inputs["completion_ids"]
@@ -333,7 +421,29 @@ def test_a_single_turn_row_has_credit_as_one_turn(tmp_path: Path, gym: RunningGy
     assert sorted(np.round(inputs["advantages"][:, 0].numpy(), 4).tolist()) == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_recipe_becomes_a_configuration(tmp_path: Path, gym: RunningGym) -> None:
-    recipe = Recipe.read({"train_cfgs": {"multi_turn": True, "bi_level_gae": True, "high_level_gamma": 0.9}})
+def test_a_recipe_becomes_a_configuration(tmp_path: Path) -> None:
+    sampling = {"max_generate_length": 64, "temperature": 0.8, "min_p": 0.1, "repetition_penalty": 1.1, "stop": ["###"]}
+    recipe = Recipe.read(
+        {
+            "train_cfgs": {"multi_turn": True, "bi_level_gae": True, "high_level_gamma": 0.9},
+            "generator": {"sampling_params": sampling},
+        }
+    )
     config = config_of(recipe, str(tmp_path), use_cpu=True, report_to=[])
     assert (config.estimator, config.credit, config.high_level_gamma) == (recipe.estimator, recipe.credit, 0.9)
+    assert (config.max_output_tokens, config.temperature, config.min_p) == (64, 0.8, 0.1)
+    assert config.repetition_penalty == 1.1
+    [told] = [task_row_of(prompt) for prompt in dataset_of([recipe.row_to_run(rows_of(LAKE)[0])])["prompt"]]
+    assert told is not None and told["responses_create_params"]["stop"] == ["###"]
+
+
+def test_sampling_is_the_trainers_over_the_rows_own(tmp_path: Path, gym: RunningGym) -> None:
+    params = {**rows_of(LAKE)[0]["responses_create_params"], "temperature": 0.1, "max_output_tokens": 7, "stop": ["#"]}
+    row = {**rows_of(LAKE)[0], "responses_create_params": params}
+    for options, longest in (({}, 7), ({"max_output_tokens": 9}, 9)):
+        trainer = trained(tmp_path, [row], gym, max_steps=1, temperature=0.6, top_p=0.9, **options)
+        [rollouts] = trainer.generations
+        sent = rollouts[0].result["responses_create_params"]
+        sent = rollouts[0].result["responses_create_params"]
+        wanted = {"temperature": 0.6, "top_p": 0.9, "max_output_tokens": longest, "stop": ["#"]}
+        assert wanted.items() <= sent.items()

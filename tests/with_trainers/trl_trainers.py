@@ -17,6 +17,14 @@ torch.set_num_threads(1)
 
 Json = dict[str, Any]
 
+OWN = ("weights", "reward_funcs", "env", "model", "eval_dataset", "rollout_func")
+"""Arguments of the trainer that are no options."""
+
+
+def letters(completions: Any, **_: Any) -> list[float]:
+    """A reward that differs between random answers."""
+    return [len(set(str(one))) / 10 for one in completions]
+
 
 class Recorded(GymGRPOTrainer):
     """Keeps the rollouts of each generation, and the tensors of each loss."""
@@ -47,6 +55,7 @@ def args_for(folder: Path, **options: Any) -> GymGRPOConfig:
         "beta": 0.0,
         "report_to": [],
         "use_cpu": True,
+        "bf16": False,
         "logging_steps": 1,
         "save_strategy": "no",
         "disable_tqdm": True,
@@ -56,8 +65,8 @@ def args_for(folder: Path, **options: Any) -> GymGRPOConfig:
 
 
 def trainer_for(folder: Path, rows: Any, gym: Any, *, kind: Any = Recorded, **options: Any) -> Any:
-    """A trainer on these rows; `weights`, `reward_funcs`, `env` and `model` go to it, the rest are options."""
-    own = {name: options.pop(name) for name in ("weights", "reward_funcs", "env", "model") if name in options}
+    """A trainer on these rows; `OWN` go to it, the rest are options."""
+    own = {name: options.pop(name) for name in OWN if name in options}
     model = own.pop("model", None) or tiny_model()
     return kind(
         model, args=args_for(folder, **options), train_dataset=rows, gym=gym, processing_class=tiny_tokenizer(), **own

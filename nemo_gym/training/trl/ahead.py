@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from trl import GRPOTrainer
 
-from nemo_gym.training.trl.ladder import Played
+from nemo_gym.training.trl.ladder import Played, error_of, finished
 from nemo_gym.training.trl.prompts import Prompt
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class BatchesAhead:
     def __init__(self, number: int, begin: Begin) -> None:
         self._number, self._begin = number, begin
         self._begun: deque[Begun] = deque()
+        self._taken: list[Future[list[Played]]] = []
         self._order: Iterator[list[Prompt]] | None = None
         self.missed = 0
         """Batches that came in another order than foreseen: their rollouts were made when they came."""
@@ -42,34 +43,39 @@ class BatchesAhead:
     def take(self, trainer: GRPOTrainer, prompts: list[Prompt], batch: int) -> Begun:
         """The rollouts of this batch, begun now or before; and begin those of the batches after it."""
         current = self._current(prompts, batch)
+        self._taken = [] if current.future is None else [current.future]
         if self._number:
             self._look_ahead(trainer, prompts, batch)
         return current
 
     def result(self, begun: Begun) -> list[Played]:
-        """Wait for a batch. Raises at once what the rollouts of any batch raise."""
-        while begun.future is not None and not begun.future.done():
+        """Wait for a batch. Raises at once what the rollouts of any batch raise, and ends them all."""
+        future = begun.future
+        while future is not None and not future.done():
             self.raise_errors()
-            wait([begun.future, *self._futures()], return_when=FIRST_COMPLETED, timeout=1.0)
+            wait([future, *self._unfinished()], return_when=FIRST_COMPLETED)
         self.raise_errors()
-        return [] if begun.future is None else begun.future.result()
+        return [] if future is None else finished(future)
 
     def raise_errors(self) -> None:
         """Raise what ended the rollouts of a batch to come, if something did. Does not wait."""
         for future in self._futures():
-            if future.done() and (error := future.exception()) is not None:
+            if future.done() and (error := error_of(future)) is not None:
                 self.cancel()
                 raise error
 
     def cancel(self) -> None:
-        """Forget the batches to come, and end their rollouts."""
-        for future in self._futures():
+        """Forget the batches to come, and end their rollouts and those of the present one."""
+        for future in [*self._futures(), *self._taken]:
             future.cancel()
         self._begun.clear()
         self._order = None
 
     def _futures(self) -> list[Future[list[Played]]]:
         return [one.future for one in self._begun if one.future is not None]
+
+    def _unfinished(self) -> list[Future[list[Played]]]:
+        return [future for future in self._futures() if not future.done()]
 
     def _current(self, prompts: list[Prompt], batch: int) -> Begun:
         if self._begun and self._begun[0].prompts == prompts:

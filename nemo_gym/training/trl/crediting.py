@@ -28,12 +28,12 @@ class Crediting:
     """Kept over all batches of a training run, as the critic is."""
 
     def __init__(self, trainer: GRPOTrainer, options: RolloutOptions) -> None:
-        """Raises `ConfigError` for what several processes cannot do."""
+        """Raises `ConfigError` for settings of the trainer under which these advantages would not be what they say."""
+        problems = [] if options.is_trainers_own_advantage else _problems(trainer, options)
+        if problems:
+            raise ConfigError([ConfigProblem("trainer options", key, message) for key, message in problems])
         self.options = options
         self.critic = _critic_of(trainer, options) if options.estimator in WITH_CRITIC else None
-        if trainer.accelerator.num_processes > 1 and not options.is_trainers_own_advantage:
-            message = f"estimator `{options.estimator}` with credit `{options.credit}` needs one training process"
-            raise ConfigError([ConfigProblem("trainer options", "estimator", message)])
 
     def credited(
         self, trainer: GRPOTrainer, output: Tensors, rollouts: Sequence[TRLRollout], totals: Sequence[float | None]
@@ -49,9 +49,14 @@ class Crediting:
             output = self._rebuilt(trainer, output, rollouts, sequences, rows)
         if advantages is not None:
             output = {**output, "advantages": padded_advantages(advantages, output["completion_ids"])}
-        if self.options.batches_ahead and "sampling_per_token_logps" in output:
+        if self._is_weighed_by_what_was_sampled(output):
             output = {**output, "old_per_token_logps": self._sampled_at(trainer, output)}
         return output
+
+    def _is_weighed_by_what_was_sampled(self, output: Tensors) -> bool:
+        """Whether the clipped ratio is to correct for staleness. With vLLM within the trainer another ratio does."""
+        known = "sampling_per_token_logps" in output and "importance_sampling_ratio" not in output
+        return known and self.options.batches_ahead > 0
 
     def _number_of_rows(self, trainer: GRPOTrainer, sequences: int) -> int:
         """Rows of the batch in every process: they are split into equal parts, one a micro-step."""
@@ -121,6 +126,21 @@ class Crediting:
 def only_longest(rollout: TRLRollout) -> TRLRollout:
     """The rollout with its longest sequence alone."""
     return dataclasses.replace(rollout, sequences=(rollout.longest,))
+
+
+def _problems(trainer: GRPOTrainer, options: RolloutOptions) -> list[tuple[str, str]]:
+    found = []
+    what = f"estimator `{options.estimator}` with credit `{options.credit}`"
+    if trainer.accelerator.num_processes > 1:
+        found.append(("estimator", f"{what} needs one training process"))
+    if trainer.args.use_liger_kernel:
+        found.append(("use_liger_kernel", f"{what} gives each token an advantage, its loss takes one a row; set False"))
+    if trainer.multi_objective_aggregation != "sum_then_normalize":
+        message = f"is `{trainer.multi_objective_aggregation}`; {what} takes `sum_then_normalize`"
+        found.append(("multi_objective_aggregation", message))
+    if options.estimator == "grpo" and trainer.scale_rewards == "batch":
+        found.append(("scale_rewards", f"is `batch`; {what} takes `group` or `none`"))
+    return found
 
 
 def _critic_of(trainer: GRPOTrainer, options: RolloutOptions) -> Critic:

@@ -31,7 +31,7 @@ class Kind:
 class Detector:
     """Says each new reason once, in the log."""
 
-    def __init__(self, gym: RunningGym | None, *, agent: str | None, multi_turn: bool | None) -> None:
+    def __init__(self, gym: RunningGym, *, agent: str | None, multi_turn: bool | None) -> None:
         """`multi_turn` decides for all rows; None: each is looked at."""
         self._gym, self._agent, self._multi_turn = gym, agent, multi_turn
         self._said: set[tuple[str, Kind]] = set()
@@ -42,8 +42,6 @@ class Detector:
 
     def offers_turns(self, env: str | None = None) -> bool:
         """Whether an environment is one of several turns: its server talks back, or its example rows declare tools."""
-        if self._gym is None:
-            return False
         agent = self._gym.agent_for(env or self._agent)
         kind = self._of_agent(self._gym, agent)
         if kind is not None:
@@ -53,7 +51,7 @@ class Detector:
 
     def _kind_of(self, prompt: Prompt) -> Kind:
         row = task_row_of(prompt)
-        if self._gym is None or row is None:
+        if row is None:
             return self._said_once("-", Kind(Mode.SINGLE_TURN, "the prompt carries no task row"))
         agent = self._gym.agent_for(row if row.get("agent_ref") else self._agent)
         return self._said_once(agent, self._of_row(self._gym, agent, row))

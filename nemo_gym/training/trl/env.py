@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.training.rollouts import RunningGym
 
 Env = str | Path | Mapping[str, Any]
@@ -21,10 +22,10 @@ class OpenedEnv:
     agent: str | None
     """Plays the rows that name no agent; None where all have to."""
     is_own: bool
-    """Whether the gym was started here, and is to be closed."""
+    """Whether the gym was started or attached to here, and is to be closed."""
 
     def close(self) -> None:
-        """End the servers that were started here."""
+        """Let go of what was opened here, and end the servers that were started here."""
         if self.is_own:
             for gym in self.gyms:
                 gym.close()
@@ -36,18 +37,31 @@ def open_env(env: Env | None, gym: RunningGym | Sequence[RunningGym] | None) -> 
     `gym`: where a named one runs; by default the run in this folder.
     Raises `ConfigError` or `LaunchError` where it cannot be started, or no such agent runs.
     """
-    gyms = [gym] if isinstance(gym, RunningGym) else [*(gym or ())]
     name = env if isinstance(env, str) and not _is_config(env) else None
-    is_own = not gyms and env is not None and name is None
-    if is_own:
-        gyms = [RunningGym.start(env if isinstance(env, Mapping) else {"config_paths": [str(env)]})]
-    elif name is not None and not gyms:
-        gyms = [RunningGym.attach()]
-    if not gyms:
+    if env is None and gym is None:
         return OpenedEnv((), None, False)
-    only_one = name is None and len(gyms[0].agents) == 1
-    agent = gyms[0].agent_for(name) if name is not None or only_one else None
-    return OpenedEnv(tuple(gyms), agent, is_own)
+    if gym is None:
+        opened = RunningGym.attach() if name is not None else _started(env)
+        try:
+            return OpenedEnv((opened,), _agent_of(opened, name), True)
+        except BaseException:
+            opened.close()
+            raise
+    if env is not None and name is None:
+        message = "is a configuration to start servers from, and `gym` runs already; give the name of its agent"
+        raise ConfigError([ConfigProblem("GymGRPOTrainer", "env", message)])
+    gyms = (gym,) if isinstance(gym, RunningGym) else tuple(gym)
+    if not gyms:
+        raise ConfigError([ConfigProblem("GymGRPOTrainer", "gym", "is empty; give a running gym, or leave it out")])
+    return OpenedEnv(gyms, _agent_of(gyms[0], name), False)
+
+
+def _started(env: Env | None) -> RunningGym:
+    return RunningGym.start(env if isinstance(env, Mapping) else {"config_paths": [str(env)]})
+
+
+def _agent_of(gym: RunningGym, name: str | None) -> str | None:
+    return gym.agent_for(name) if name is not None or len(gym.agents) == 1 else None
 
 
 def _is_config(env: str) -> bool:

@@ -12,18 +12,18 @@ from typing import Any
 
 from trl import GRPOTrainer
 
-from nemo_gym.errors import DataError, RequestError, RolloutError
+from nemo_gym.errors import ConfigError, ConfigProblem, DataError, RequestError, RolloutError
 from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.schemas.rollout import FAILURE_CLASS, FailureClass
 from nemo_gym.training.rollouts import RunningGym, failed_result, with_agent
 from nemo_gym.training.task_rows import with_sampling
-from nemo_gym.training.trl.ladder import FIRST, MASKED, OWN_GENERATION, STEPS_DOWN, Ladder, Played, summary_of
+from nemo_gym.training.trl.ladder import FIRST, MASKED, OWN_GENERATION, STEPS_DOWN, Ladder, Played, finished, summary_of
 from nemo_gym.training.trl.options import RolloutOptions
 from nemo_gym.training.trl.own_generation import eos_id_of, generate, prompt_ids_of, text_of
 from nemo_gym.training.trl.prompts import Prompt, task_row_of
 from nemo_gym.training.trl.published import PublishedWeights
 from nemo_gym.training.trl.rewards import response_of
-from nemo_gym.training.trl.rollout import TokenSequence, TRLRollout, own_rollout, rollout_of
+from nemo_gym.training.trl.rollout import TokenSequence, TRLRollout, masked, own_rollout, rollout_of
 from nemo_gym.training.weights import PolicyWeights
 
 logger = logging.getLogger(__name__)
@@ -53,10 +53,14 @@ class GymRollouts:
         self._lost_batches = 0
 
     def __call__(self, prompts: Sequence[Prompt], trainer: GRPOTrainer) -> dict[str, Any]:
-        """One rollout of each prompt, as TRL takes them; of a rollout that forked the longest segment is trained."""
+        """One rollout of each prompt, as TRL takes them; of a rollout that forked the longest segment is trained.
+
+        Raises `ConfigError` for options that need `GymGRPOTrainer`.
+        """
+        _refuse_options_without_effect(self.options)
         rows = self.rows_of(prompts, trainer)
         self.published.begin_batch(trainer)
-        rollouts = self.finish(trainer, prompts, rows, self.submit(rows).result(), self.published.batch)
+        rollouts = self.finish(trainer, prompts, rows, finished(self.submit(rows)), self.published.batch)
         self.log(trainer, rollouts)
         return output_of(rollouts)
 
@@ -99,9 +103,8 @@ class GymRollouts:
         """Metrics and columns of these rollouts, as reward functions log theirs."""
         for name, value in metrics_of(rollouts).items():
             trainer._log_metric(name, value)
-        for name in ("mode", "mode_reason", "stop_reason", "step", "staleness", "num_turns", "policy_versions"):
-            column = "fallback" if name == "step" else name
-            trainer._log_completion_extra(column, [str(getattr(one, name)) for one in rollouts])
+        for column, values in columns_of(rollouts).items():
+            trainer._log_completion_extra(column, values)
 
     def _row_of(self, index: int, prompt: Prompt, trainer: GRPOTrainer) -> TaskRow:
         row = task_row_of(prompt)
@@ -109,7 +112,8 @@ class GymRollouts:
             what = "this prompt carries no task row; make the dataset with `nemo_gym.training.trl.dataset_of(rows)`"
             raise DataError("prompts", index, what)
         row = with_agent(row, self.gyms[0].agent_for(row if row.get("agent_ref") else self.agent))
-        longest = row["responses_create_params"].get("max_output_tokens") or trainer.max_completion_length
+        of_row = row["responses_create_params"].get("max_output_tokens")
+        longest = self.options.max_output_tokens or of_row or trainer.max_completion_length
         sampling = {
             "temperature": trainer.temperature,
             "top_p": trainer.top_p,
@@ -174,6 +178,8 @@ class GymRollouts:
         return results
 
     def _count_lost(self, rollouts: Sequence[TRLRollout], played: Sequence[Played]) -> None:
+        if not rollouts:
+            return
         self._lost_batches = 0 if any(one.is_trained for one in rollouts) else self._lost_batches + 1
         if self._lost_batches < self.options.max_lost_batches:
             return
@@ -181,15 +187,6 @@ class GymRollouts:
         message = f"nothing could be trained in {self._lost_batches} batches in a row (`max_lost_batches`): "
         kind = str(first.get(FAILURE_CLASS, "nothing sampled"))
         raise RolloutError(message + summary_of(played), status=502, failure_class=kind, row={}, result=first)
-
-
-def masked(rollout: TRLRollout, failure_class: str, eos_id: int) -> TRLRollout:
-    """The same without anything to train and without a reward."""
-    first = rollout.sequences[0]
-    nothing = TokenSequence(first.prompt_ids, [eos_id], [0.0], [0], [0], [])
-    return dataclasses.replace(
-        rollout, sequences=(nothing,), reward=None, turn_rewards=[], failure_class=failure_class, step=MASKED
-    )
 
 
 def output_of(rollouts: Sequence[TRLRollout]) -> dict[str, Any]:
@@ -217,6 +214,19 @@ def output_of(rollouts: Sequence[TRLRollout]) -> dict[str, Any]:
     }
 
 
+def columns_of(rollouts: Sequence[TRLRollout]) -> dict[str, list[str]]:
+    """What stands beside each completion in TRL's table of completions."""
+    return {
+        "mode": [str(one.mode) for one in rollouts],
+        "mode_reason": [one.mode_reason for one in rollouts],
+        "stop_reason": [one.stop_reason for one in rollouts],
+        "fallback": [str(one.step) for one in rollouts],
+        "staleness": [str(one.staleness) for one in rollouts],
+        "num_turns": [str(one.num_turns) for one in rollouts],
+        "policy_versions": [str(one.policy_versions) for one in rollouts],
+    }
+
+
 def metrics_of(rollouts: Sequence[TRLRollout]) -> dict[str, float]:
     """Numbers of a batch: counts a batch, and means over its rollouts."""
     steps = Counter(one.step for one in rollouts)
@@ -231,6 +241,18 @@ def metrics_of(rollouts: Sequence[TRLRollout]) -> dict[str, float]:
         **{f"rollouts/fallback/{step}": float(steps[step]) for step in (*STEPS_DOWN, MASKED)},
         "rollouts/first_attempt": float(steps[FIRST]),
     }
+
+
+def _refuse_options_without_effect(options: RolloutOptions) -> None:
+    default = RolloutOptions()
+    given = {
+        "num_batches_ahead": options.batches_ahead != default.batches_ahead,
+        **{name: getattr(options, name) != getattr(default, name) for name in ("shape", "credit", "estimator")},
+    }
+    message = "has no effect in a `rollout_func`, which TRL lets return one sequence a rollout; use `GymGRPOTrainer`"
+    problems = [ConfigProblem("trainer options", name, message) for name, is_given in given.items() if is_given]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _reward(result: dict[str, Any]) -> float | None:

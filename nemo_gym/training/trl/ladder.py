@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 
-from nemo_gym.errors import RequestError
+from nemo_gym.errors import LaunchError, RequestError
 from nemo_gym.rollouts.attempt import Result
 from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.schemas.rollout import FAILURE, FAILURE_CLASS, TERMINAL_FAILURES, FailureClass
@@ -80,6 +80,25 @@ class Ladder:
             return await asyncio.wrap_future(gym.submit(rows, timeout_s=self.timeout_s))
         except RequestError as error:  # nobody is there: this step fails as a whole
             return [failed_result(row, FailureClass.UNREACHABLE, str(error)) for row in rows]
+
+
+def finished(future: Future[list[Played]]) -> list[Played]:
+    """Wait for rollouts, which end with the waiting where that is interrupted. Raises what `error_of` tells."""
+    try:
+        wait([future])
+    except BaseException:
+        future.cancel()
+        raise
+    if (error := error_of(future)) is not None:
+        raise error
+    return future.result()
+
+
+def error_of(future: Future[list[Played]]) -> BaseException | None:
+    """What ended rollouts that are done; None where nothing did."""
+    if future.cancelled():
+        return LaunchError("the gym was closed while its rollouts were under way; close it after the training")
+    return future.exception()
 
 
 def summary_of(played: Sequence[Played]) -> str:

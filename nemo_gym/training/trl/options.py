@@ -44,6 +44,8 @@ class RolloutOptions:
     """After so many batches in a row in which not one rollout can be trained, training ends with an error."""
     multi_turn: bool | None = None
     """Whether rows are played by their agent; None: found row by row."""
+    max_output_tokens: int | None = None
+    """Tokens of one turn at most; None: each row's own `max_output_tokens`, else `max_completion_length`."""
     shape: str = WHOLE
     """Samples of a rollout: `whole` or `step_wise`."""
     credit: str = "final"
@@ -88,6 +90,8 @@ class RolloutOptions:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 found.append((name, f"is {getattr(self, name)}; it must be {bound} or more"))
+        if self.max_output_tokens is not None and self.max_output_tokens < 1:
+            found.append(("max_output_tokens", f"is {self.max_output_tokens}; it must be 1 or more"))
         for name in ("async_timeout", "critic_learning_rate"):
             if getattr(self, name) <= 0:
                 found.append((name, f"is {getattr(self, name):g}; it must be above 0"))

@@ -14,7 +14,8 @@ import orjson
 from datasets import Dataset
 
 from nemo_gym.converters import to_chat_messages
-from nemo_gym.rollouts.rows import TaskRow
+from nemo_gym.errors import DataError
+from nemo_gym.rollouts.rows import TaskRow, structure_problem
 from nemo_gym.schemas.responses import ResponseCreateParams
 from nemo_gym.training.rollouts import with_agent
 from nemo_gym.training.task_rows import TASK_ROW
@@ -26,9 +27,11 @@ Prompt: TypeAlias = str | list[Message]
 def dataset_of(rows: Iterable[TaskRow], *, agent: str | None = None) -> Dataset:
     """A dataset with the column `prompt`: each row's request as chat messages that carry the row.
 
-    `agent` plays the rows that name none. Raises `ConversionError` for a request that chat messages cannot say.
+    `agent` plays the rows that name none. Raises `DataError`, naming the index, for what is no task row, and
+    `ConversionError` for a request that chat messages cannot say.
     """
-    named = [with_agent(row, agent) if agent else row for row in rows]
+    checked = [_checked(row, index) for index, row in enumerate(rows)]
+    named = [with_agent(row, agent) if agent else row for row in checked]
     return Dataset.from_list([{"prompt": prompt_of(row)} for row in named])
 
 
@@ -68,6 +71,12 @@ def without_task_row(prompt: Prompt) -> Prompt:
     if isinstance(prompt, str):
         return prompt
     return [{key: value for key, value in message.items() if key != TASK_ROW} for message in prompt]
+
+
+def _checked(row: TaskRow, index: int) -> TaskRow:
+    if (problem := structure_problem(row)) is not None:
+        raise DataError("rows", index, problem)
+    return row
 
 
 def _plain(message: Message) -> Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -57,8 +58,8 @@ class TRLRollout:
     policy_versions: list[int | str | None]
     """Of each trained turn."""
     step: str | None
-    """Step of the ladder that it is from; `masked` where it failed on all; None for a completion that the trainer was
-    to generate itself."""
+    """Step of the ladder that it is from; `masked` where it failed on all or is not to be trained; None for a
+    completion that the trainer was to generate itself."""
     truncated: bool = False
     """A limit ended it: what would have followed is unknown, not worth zero."""
     staleness: int = 0
@@ -88,7 +89,8 @@ def rollout_of(
 ) -> TRLRollout:
     """An agent's result. `prompt_ids` are asked for where no prompt was recorded; `eos_id` is a missing completion.
 
-    Whole turns are dropped from the end of a sequence that is longer than `max_completion_length`.
+    Whole turns are dropped from the end of a sequence that is longer than `max_completion_length`. A result with
+    `instance_config.mask_sample` trains nothing and has no reward.
     Raises `MissingTokensError` where a rollout that did not fail has no token ids.
     """
     name = str(result.get(ROLLOUT_ID) or FAILED_ID)
@@ -100,7 +102,7 @@ def rollout_of(
         for sample, full in zip(samples, whole, strict=True)
     ]
     trained = [one for one in sequences if one.num_trained]
-    return TRLRollout(
+    rollout = TRLRollout(
         sequences=tuple(trained or sequences[:1]),
         reward=trajectory.reward,
         turn_rewards=[] if trajectory.reward is None else trajectory.turn_rewards().tolist(),
@@ -116,6 +118,16 @@ def rollout_of(
         step=MASKED if trajectory.failed else step,
         truncated=samples[-1].truncated,
         result=result,
+    )
+    is_masked = (result.get("instance_config") or {}).get("mask_sample") is True
+    return masked(rollout, rollout.failure_class, eos_id) if is_masked else rollout
+
+
+def masked(rollout: TRLRollout, failure_class: str | None, eos_id: int) -> TRLRollout:
+    """The same without anything to train and without a reward."""
+    nothing = masked_sequence(rollout.sequences[0].prompt_ids, eos_id)
+    return dataclasses.replace(
+        rollout, sequences=(nothing,), reward=None, turn_rewards=[], failure_class=failure_class, step=MASKED
     )
 
 

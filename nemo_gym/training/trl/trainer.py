@@ -19,13 +19,13 @@ from nemo_gym.training.trl.ahead import BatchesAhead
 from nemo_gym.training.trl.crediting import Crediting, only_longest
 from nemo_gym.training.trl.detection import Detector, Kind
 from nemo_gym.training.trl.env import Env, open_env
-from nemo_gym.training.trl.gym_rollouts import GymRollouts, output_of
-from nemo_gym.training.trl.ladder import Played
+from nemo_gym.training.trl.gym_rollouts import GymRollouts, columns_of, output_of
+from nemo_gym.training.trl.ladder import Played, finished
 from nemo_gym.training.trl.options import RolloutOptions
 from nemo_gym.training.trl.own_generation import eos_id_of, generate
 from nemo_gym.training.trl.prompts import Prompt, carrying, dataset_of, without_task_row
 from nemo_gym.training.trl.rewards import verify_reward_func
-from nemo_gym.training.trl.rollout import TRLRollout, own_rollout, sampled_sequence
+from nemo_gym.training.trl.rollout import TRLRollout, masked_sequence, own_rollout, sampled_sequence
 from nemo_gym.training.trl.tensors import Tensors
 from nemo_gym.training.weights import PolicyWeights
 
@@ -41,6 +41,7 @@ class GymGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         reward_funcs: Any = None,
         args: GRPOConfig | None = None,
         train_dataset: Dataset | IterableDataset | Sequence[TaskRow] | None = None,
+        eval_dataset: Dataset | IterableDataset | Sequence[TaskRow] | Mapping[str, Dataset] | None = None,
         *more: Any,
         env: Env | None = None,
         gym: RunningGym | Sequence[RunningGym] | None = None,
@@ -53,35 +54,44 @@ class GymGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         `gym`: where a named one runs, by default the run in this folder; of several the others are replicas of the
         first. `weights` get the trainer's before each batch of rollouts in which they have changed.
 
-        `train_dataset` may be task rows, by default those of the environment. `reward_funcs` is by default the reward
-        that rollouts bring, and `/verify` of what the trainer generates itself.
+        `train_dataset` and `eval_dataset` may be task rows; to train on are by default those of the environment.
+        `reward_funcs` is by default the reward that rollouts bring, and `/verify` of what the trainer generates itself.
         """
         _refuse_other_rollouts(named, has_gym=env is not None or gym is not None)
-        self.opened = open_env(env, gym)
         self.options = args if isinstance(args, RolloutOptions) else RolloutOptions()
-        first = self.opened.gyms[0] if self.opened.gyms else None
-        self._detector = Detector(first, agent=self.opened.agent, multi_turn=self.options.multi_turn)
+        self.opened = open_env(env, gym)
+        self._detector: Detector | None = None
         self._gym_rollouts: GymRollouts | None = None
-        if first is not None:
-            reward_funcs = reward_funcs or verify_reward_func(first, agent=self.opened.agent)
-            self._gym_rollouts = GymRollouts(
-                self.opened.gyms, agent=self.opened.agent, options=self.options, weights=weights
-            )
         self._ahead = BatchesAhead(self.options.batches_ahead, self._begin)
         self._rollouts: list[TRLRollout] | None = None
         self._rewards_per_func: torch.Tensor | None = None
         self._latest_log_probs: torch.Tensor | None = None
-        super().__init__(model, reward_funcs, args, self._dataset(train_dataset), *more, **named)
-        self._crediting = Crediting(self, self.options)
-        if self.options.batches_ahead and not hasattr(self.train_dataset, "__len__"):
-            message = "batches ahead need a dataset of known length, not a stream; set it to 0"
-            raise ConfigError([ConfigProblem("trainer options", "num_batches_ahead", message)])
+        try:
+            if self.opened.gyms:
+                reward_funcs = self._with_gym(self.opened.gyms, reward_funcs, weights)
+                train_dataset = self._environments_rows() if train_dataset is None else train_dataset
+            datasets = self._dataset(train_dataset), self._dataset(eval_dataset)
+            super().__init__(model, reward_funcs, args, *datasets, *more, **named)
+            self._crediting = Crediting(self, self.options)
+            if self.options.batches_ahead and not hasattr(self.train_dataset, "__len__"):
+                message = "batches ahead need a dataset of known length, not a stream; set it to 0"
+                raise ConfigError([ConfigProblem("trainer options", "num_batches_ahead", message)])
+        except BaseException:
+            self.opened.close()
+            raise
+
+    def _with_gym(self, gyms: Sequence[RunningGym], reward_funcs: Any, weights: PolicyWeights | None) -> Any:
+        """The reward functions, with what the gym needs made ready."""
+        agent, options = self.opened.agent, self.options
+        self._detector = Detector(gyms[0], agent=agent, multi_turn=options.multi_turn)
+        self._gym_rollouts = GymRollouts(gyms, agent=agent, options=options, weights=weights)
+        return reward_funcs or verify_reward_func(gyms[0], agent=agent, max_lost_batches=options.max_lost_batches)
 
     def is_multi_turn_environment(self, env: str | None = None) -> bool:
         """Whether an agent or resources server (default: the trainer's own) is one of several turns: it talks back, or
         its example rows declare tools. Each row is looked at by itself when it is generated.
         """
-        return self._detector.offers_turns(env)
+        return self._detector is not None and self._detector.offers_turns(env)
 
     def close(self) -> None:
         """End rollouts under way, and the servers that this trainer started."""
@@ -101,14 +111,17 @@ class GymGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return super().training_step(*arguments, **named)
 
     def _generate(self, prompts: list[Prompt]) -> Any:
-        kinds = self._detector.kinds_of(prompts)
-        if not any(kind.is_played for kind in kinds):
-            if self.options.batches_ahead and self.model.training and self._gym_rollouts is not None:
-                self._gym_rollouts.published.begin_batch(self)
-                self._ahead.take(self, prompts, self._gym_rollouts.published.batch)
+        source = self._gym_rollouts
+        if source is None:
+            return super()._generate(prompts)
+        kinds = self._kinds_of(prompts)
+        if not self._in_any_process(any(kind.is_played for kind in kinds)):
+            if self.options.batches_ahead and self.model.training:
+                source.published.begin_batch(self)
+                self._ahead.take(self, prompts, source.published.batch)
             self._log_kinds(kinds)
             return super()._generate([without_task_row(prompt) for prompt in prompts])
-        self.rollout_func: Any = partial(self._roll_out, kinds)
+        self.rollout_func: Any = partial(self._roll_out, source, kinds)
         try:
             return super()._generate(prompts)
         finally:
@@ -145,25 +158,38 @@ class GymGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     # Rollouts
 
+    def _environments_rows(self) -> list[TaskRow] | None:
+        agent = self.opened.agent
+        return None if agent is None else self.opened.gyms[0].rows_of(agent, "train", "example")
+
     def _dataset(self, given: Any) -> Any:
-        gyms, agent = self.opened.gyms, self.opened.agent
-        if given is None and gyms and agent is not None:
-            given = gyms[0].rows_of(agent, "train", "example")
+        if isinstance(given, Mapping):
+            return {name: self._dataset(one) for name, one in given.items()}
         if isinstance(given, list | tuple):
-            return dataset_of(given, agent=agent)
-        return carrying(given) if gyms else given
+            return dataset_of(given, agent=self.opened.agent)
+        return carrying(given) if self.opened.gyms else given
+
+    def _kinds_of(self, prompts: Sequence[Prompt]) -> list[Kind]:
+        assert self._detector is not None
+        return self._detector.kinds_of(prompts)
+
+    def _in_any_process(self, is_so: bool) -> bool:
+        """Whether it is so in one of the training processes: what they do together they have to do alike."""
+        if self.accelerator.num_processes == 1:
+            return is_so
+        return bool(self.accelerator.gather(torch.tensor([int(is_so)], device=self.accelerator.device)).any())
 
     def _begin(self, prompts: Sequence[Prompt]) -> Future[list[Played]] | None:
-        kinds = self._detector.kinds_of(prompts)
+        kinds = self._kinds_of(prompts)
         played = [prompt for prompt, kind in zip(prompts, kinds, strict=True) if kind.is_played]
         if not played or self._gym_rollouts is None:
             return None
         return self._gym_rollouts.submit(self._gym_rollouts.rows_of(played, self))
 
-    def _roll_out(self, kinds: Sequence[Kind], prompts: list[Prompt], _: GRPOTrainer) -> dict[str, Any]:
+    def _roll_out(
+        self, source: GymRollouts, kinds: Sequence[Kind], prompts: list[Prompt], _: GRPOTrainer
+    ) -> dict[str, Any]:
         """TRL's `rollout_func` of this batch: rows of several turns are played, the others generated natively."""
-        source = self._gym_rollouts
-        assert source is not None
         played = [index for index, kind in enumerate(kinds) if kind.is_played]
         of_played = [prompts[index] for index in played]
         rows = source.rows_of(of_played, self)
@@ -172,7 +198,7 @@ class GymGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             begun = self._ahead.take(self, prompts, source.published.batch)
             results, begun_in = self._ahead.result(begun), begun.batch
         else:
-            results, begun_in = source.submit(rows).result(), source.published.batch
+            results, begun_in = finished(source.submit(rows)), source.published.batch
         rollouts = dict(zip(played, source.finish(self, of_played, rows, results, begun_in), strict=True))
         native = [index for index in range(len(prompts)) if index not in rollouts]
         if native:
@@ -204,9 +230,12 @@ class GymGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return [None if missing else total for total, missing in zip(sums, unscored, strict=True)]
 
     def _log_kinds(self, kinds: Sequence[Kind]) -> None:
-        if self._gym_rollouts is not None:
-            self._log_completion_extra("mode", [kind.mode.value for kind in kinds])
-            self._log_completion_extra("mode_reason", [kind.reason for kind in kinds])
+        """The columns that played rows have, so that those of a table are of one length."""
+        # Nothing is generated yet: a sequence that holds nothing stands for it.
+        not_yet = masked_sequence([], eos_id_of(self))
+        generated = [own_rollout(not_yet, mode_reason=kind.reason, step=None) for kind in kinds]
+        for column, values in columns_of(generated).items():
+            self._log_completion_extra(column, values)
 
     def _record_mismatch(self, inputs: Tensors) -> None:
         """|trainer − server| of the log-probabilities of trained tokens, as the weights are now."""
