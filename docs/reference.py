@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import pdoc
@@ -61,6 +62,8 @@ PUBLIC = (
     "nemo_gym.training.group_filters",
     "nemo_gym.training.advantages",
     "nemo_gym.training.task_rows",
+    "nemo_gym.training.rollouts",
+    "nemo_gym.training.trl",
     "nemo_gym.training.skyrl",
     "nemo_gym.training.skyrl_generator",
     "nemo_gym.training.verl",
@@ -76,12 +79,17 @@ PUBLIC = (
 )
 """What authors and trainers import, homes before doors."""
 
-_ONLY_WHAT_PACKAGES_EXPORT = r"!nemo_gym\.(converters|env_checker|reference_policies)\."
+WITH_TRL = ("nemo_gym.training.trl",)
+"""Left out where TRL, whose classes they extend, is not installed."""
+
+_ONLY_WHAT_PACKAGES_EXPORT = r"!nemo_gym\.(converters|env_checker|reference_policies|training\.trl)\."
 
 
 def write_reference(folder: Path, modules: tuple[str, ...] = PUBLIC) -> None:
     """One HTML page per module and an `index.html`, into `folder`."""
     pdoc.render.configure(docformat="markdown", show_source=False, footer_text=f"nemo-gym {__version__}")
+    if find_spec("trl") is None:
+        modules = tuple(name for name in modules if name not in WITH_TRL)
     with warnings.catch_warnings():
         # A door loads this one when it is asked for, which pdoc does not; it stands on the page of its home.
         warnings.filterwarnings("ignore", message=".*GlobalConfigDictParserConfig")
