@@ -19,7 +19,9 @@ torch = pytest.importorskip("torch", reason="needs the training extras: make tes
 pytestmark = pytest.mark.training
 
 from nemo_gym.errors import ConfigError, DataError, LaunchError, RolloutError
+from nemo_gym.serving.runs import fetch_status
 from nemo_gym.training.rollouts import RunningGym
+from nemo_gym.training.trl import verify_reward_func
 from nemo_gym.training.trl.ahead import foreseen_batches
 from nemo_gym.training.trl.ladder import Played
 from tests.with_trainers.conftest import StartGym
@@ -91,6 +93,28 @@ def test_a_gym_that_is_gone_is_replaced_by_its_replica(tmp_path: Path, start_gym
     trainer._detector._gym = gym  # what kind the rows are was found before
     trainer.train()
     assert counts(trainer) == {"replica": 4}
+
+
+@pytest.mark.parametrize("server", [LAKE, f"{LAKE}_simple_agent", "policy_model"])
+def test_a_server_that_is_killed_between_batches_costs_no_rollout(
+    tmp_path: Path, start_gym: StartGym, server: str
+) -> None:
+    gym = start_gym(LAKE)
+    killed: list[int] = []
+
+    def killing(completions: Any, **_: Any) -> list[float]:
+        if not killed:
+            head = f"http://{gym.head.host}:{gym.head.port}"
+            [pid] = [one.pid for one in gym.start_coroutine(fetch_status(head)).result() if one.name == server]
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+        return [0.0] * len(completions)
+
+    trainer = trainer_for(tmp_path, rows_of(LAKE), gym, max_steps=3, reward_funcs=[verify_reward_func(gym), killing])
+    trainer.train()
+    assert killed and all(one.is_trained for rollouts in trainer.generations for one in rollouts)
+    assert logged(trainer, "rollouts/multi_turn") == [1.0] * 3
 
 
 def test_without_a_replica_the_trainer_generates_a_single_turn_itself(
