@@ -94,7 +94,7 @@ SIGNATURES = {
     "nemo_gym.reward_profile.compute_subset_metrics": "(tasks, subset_key, score_fn=None, answer_key=None)",
     "nemo_gym.reward_profile.highest_k_metrics": "(agent_metrics, pattern, score_names=None, exclude_names=None)",
     "nemo_gym.server_utils.ServerClient": (
-        "(directory=None, http=None, *, global_config_dict=None, head_server_config=None)"
+        "(directory=None, http=None, *, global_config_dict=None, head_server_config=None, token=None)"
     ),
     "nemo_gym.server_utils.ServerClient.load_from_global_config": "(head_server_config=None)",
     "nemo_gym.server_utils.ServerClient.post": (

@@ -44,6 +44,8 @@ class TorchModelConfig(TokenModelConfig):
     """Memory for what was computed of earlier prompts, per version of the weights; 0: none is kept."""
     policy_version: int | str = 0
     """Of the weights in `model_path`."""
+    max_body_bytes: int = Field(default=1 << 36, gt=0)
+    """New weights are a body, too."""
     num_workers: int = Field(default=1, ge=1, le=1)
     """One, as weights are sent to one process."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nemo_gym.serving.runs import fetch_directory, find_head
+from nemo_gym.serving.runs import fetch_directory, find_run
 from nemo_gym.serving.server_client import ServerClient
 from tests.e2e.documents import running
 from tests.rows import response_saying, row_asking
@@ -36,7 +36,8 @@ if __name__ == "__main__":
 
 async def verify(cwd: Path, *answers: str) -> list[tuple[int, float | None]]:
     """Status and reward of each answer, asked for one after another."""
-    client = ServerClient(await fetch_directory(find_head(cwd)))
+    head_url, token = find_run(cwd)
+    client = ServerClient(await fetch_directory(head_url), token=token)
     found = []
     for text in answers:
         answer = await client.post("measure", "/verify", {**row_asking("x"), "response": response_saying(text)})

@@ -27,7 +27,7 @@ def test_the_quick_start_collects_from_the_endpoint_in_env_yaml(tmp_path: Path) 
         (tmp_path / name).mkdir()
         checkout_in(tmp_path / name)
     endpoint = (
-        f'ng_run "+config_paths=[{SCRIPTED}]" ++head_server.port=18131 '
+        f'ng_run "+config_paths=[{SCRIPTED}]" ++head_server.port=18131 +open_endpoints=true '
         "++policy_model.responses_api_models.scripted_model.environment=calendar "
         "++policy_model.responses_api_models.scripted_model.policy=oracle "
         "++policy_model.responses_api_models.scripted_model.port=18130"

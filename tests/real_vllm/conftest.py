@@ -21,7 +21,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from nemo_gym.serving.runs import fetch_directory, find_head
+from nemo_gym.serving.runs import fetch_directory, find_run
 
 Json = dict[str, Any]
 
@@ -70,12 +70,13 @@ class RealVLLM:
     @cached_property
     def model_url(self) -> str:
         """Our model server."""
-        return asyncio.run(fetch_directory(find_head(self.folder)))["policy_model"].urls[0]
+        head_url, token = find_run(self.folder)
+        return asyncio.run(fetch_directory(head_url, token=token))["policy_model"].urls[0]
 
     @cached_property
     def client(self) -> OpenAI:
         """OpenAI's client of our model server."""
-        return OpenAI(base_url=f"{self.model_url}/v1", api_key="none", max_retries=0)
+        return OpenAI(base_url=f"{self.model_url}/v1", api_key=find_run(self.folder)[1], max_retries=0)
 
     @cached_property
     def own_url(self) -> str:

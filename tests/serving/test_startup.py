@@ -13,6 +13,7 @@ from nemo_gym.config.instance import GymConfig, ServerInstance
 from nemo_gym.errors import LaunchError
 from nemo_gym.launch.gym import running_gym
 from nemo_gym.serving.http import HttpClient
+from nemo_gym.serving.run_token import bearer
 
 SERVER = """
 import asyncio
@@ -72,7 +73,8 @@ async def test_the_first_request_is_answered_after_the_startup(tmp_path: Path, i
     config = config_of(tmp_path, '(MARKS / "started").touch()', in_process=in_process)
     http = HttpClient()
     async with running_gym(config, cwd=tmp_path) as gym:
-        answer = await http.request("GET", gym.directory["engine"].urls[0] + "/engine", timeout_s=20)
+        url = gym.directory["engine"].urls[0] + "/engine"
+        answer = await http.request("GET", url, headers=bearer(gym.token), timeout_s=20)
         assert answer.parse() == {"started": True}
         await http.close()
     assert (tmp_path / "freed").exists()

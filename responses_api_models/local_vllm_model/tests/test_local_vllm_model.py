@@ -16,7 +16,8 @@ import pytest
 
 from nemo_gym.errors import ConfigError, LaunchError
 from nemo_gym.serving.http import HttpClient
-from nemo_gym.serving.runs import fetch_directory, find_head
+from nemo_gym.serving.run_token import bearer
+from nemo_gym.serving.runs import fetch_directory, find_run
 from responses_api_models.local_vllm_model.engine import TETHER
 
 Json = dict[str, Any]
@@ -30,9 +31,9 @@ async def http() -> AsyncIterator[HttpClient]:
     await client.close()
 
 
-async def ask(http: HttpClient, url: str, rollout: str = "r") -> Json:
+async def ask(http: HttpClient, url: str, rollout: str = "r", token: str | None = None) -> Json:
     """What the vLLM that answers says of itself."""
-    headers = {"x-ng-rollout-id": rollout}
+    headers = {"x-ng-rollout-id": rollout, **bearer(token)}
     answer = await http.request("POST", f"{url}/v1/responses", json={"input": "Hi"}, headers=headers, timeout_s=60)
     assert answer.ok, answer.text
     about: Json = json.loads(answer.parse()["output"][0]["content"][0]["text"])
@@ -170,8 +171,9 @@ async def test_nothing_is_left_when_the_launcher_is_killed(http: HttpClient, tmp
     while b" ready" not in said:
         said = await asyncio.wait_for(launcher.stdout.readline(), 60)
         assert said
-    directory = await fetch_directory(find_head(tmp_path))
-    about = await ask(http, directory["policy_model"].urls[0])
+    head_url, token = find_run(tmp_path)
+    directory = await fetch_directory(head_url, token=token)
+    about = await ask(http, directory["policy_model"].urls[0], token=token)
     launcher.kill()
     await until_gone(about["pid"])
     await until_gone(about["child"])
