@@ -1,0 +1,1 @@
+"""Everything that may break around a collection, broken on purpose: `python -m tests.faults`."""
