@@ -109,7 +109,9 @@ class SessionStore:
     def verified_id(self, cookie: str) -> str | None:
         """The session id in a cookie's value, None where the signature is not ours."""
         session_id = id_in(cookie)
-        return session_id if session_id and hmac.compare_digest(self.sign(session_id), cookie) else None
+        # As bytes: texts are compared only where both are ASCII, which a forged cookie need not be.
+        genuine = session_id and hmac.compare_digest(self.sign(session_id).encode(), cookie.encode())
+        return session_id if genuine else None
 
     def presented_id(self, headers: Iterable[tuple[bytes, bytes]], cookie: str) -> str | None:
         """The session that a request names, by header, else in that cookie; None where it names none that is valid."""

@@ -84,6 +84,13 @@ def test_a_forged_cookie_gets_a_new_session() -> None:
     assert forger.post("/count").json()["id"] != victim
 
 
+def test_a_cookie_beyond_ascii_is_a_forged_one() -> None:
+    answer = client_of(SessionStore()).post(
+        "/count", headers={"cookie": "ng_session_env=0-ab.\u00e9".encode("latin-1")}
+    )
+    assert answer.status_code == 200 and answer.json()["n"] == 1
+
+
 def test_an_error_answer_keeps_the_session() -> None:
     store = SessionStore()
     client = client_of(store)
