@@ -20,6 +20,8 @@ ACCELERATION = 1.01
 """Of growth, with each answer without a sign."""
 AFTER_REFUSAL = 0.95
 """Of the requests in flight, so many stay allowed."""
+HOLD = 30
+"""For so many times as long as a refusal makes all wait (`Retry-After`) no other is risked."""
 PROBE = 0.8
 """Of the limit, so many are allowed while less is tried."""
 AS_FAST = 0.95
@@ -53,8 +55,7 @@ class AdaptiveLimit:
     def __init__(self, now: float, limit: float = FIRST_LIMIT) -> None:
         self.limit = limit
         self._starting, self._growth = True, FIRST_GROWTH
-        self._fell_at = now
-        """A refusal of what was sent before is no news."""
+        self._fell_at = self._grows_from = now
         self._settled = True
         """Whether the requests in flight are those of the limit. Until then answers count for nothing."""
         self._rate: float | None = None
@@ -70,18 +71,20 @@ class AdaptiveLimit:
         if in_flight < PROBE * int(self.limit):
             self._begin_window(now)  # the endpoint could do more than it is asked for: nothing is learnt
             return
-        if wanted and self._settled and self._before_probe is None:
+        if wanted and self._settled and self._before_probe is None and now >= self._grows_from:
             self.limit += self._growth
             if not self._starting:
                 self._growth = min(FASTEST_GROWTH, self._growth * ACCELERATION)
         self._window.answers += 1
         if self._window.answers >= self._window.size:
-            self._end_window(self._window.rate(now))
+            self._end_window(now)
             self._begin_window(now)
 
-    def refused(self, now: float, *, sent_at: float, in_flight: int) -> None:
-        """A request was refused, or not answered in time. `in_flight`: with it."""
-        if sent_at < self._fell_at:
+    def refused(self, now: float, *, sent_at: float, in_flight: int, pause_s: float = 0.0) -> None:
+        """A request was refused, or not answered in time. `in_flight`: with it; `pause_s`: what it costs everybody."""
+        self._grows_from = max(self._grows_from, now + (1 + HOLD) * pause_s)
+        if sent_at < self._fell_at:  # one of several that were sent together: the others are all that was taken
+            self.limit = max(1.0, min(self.limit, in_flight - 1))
             return
         self._fell_at = now
         self._starting, self._growth = False, SLOWEST_GROWTH
@@ -91,12 +94,13 @@ class AdaptiveLimit:
     def _begin_window(self, now: float) -> None:
         self._window = _Window(now, int(WINDOW * self.limit if self._settled else self.limit))
 
-    def _end_window(self, rate: float) -> None:
+    def _end_window(self, now: float) -> None:
+        rate = self._window.rate(now)
         if not self._settled:
             self._settled = True
         elif self._before_probe is not None:
             self._judge_probe(rate, self._before_probe)
-        else:
+        elif now >= self._grows_from:
             self._judge(rate)
 
     def _judge(self, rate: float) -> None:

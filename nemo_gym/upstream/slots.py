@@ -143,7 +143,7 @@ class Slots:
         if slot.was_refused:
             self._refused += 1
             if adaptive:
-                adaptive.refused(now, sent_at=slot.sent_at, in_flight=self._in_flight)
+                adaptive.refused(now, sent_at=slot.sent_at, in_flight=self._in_flight, pause_s=slot.pause_s)
             self._pause(now, slot.pause_s)
         elif slot.was_answered:
             self._answered += 1

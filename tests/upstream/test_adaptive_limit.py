@@ -64,8 +64,10 @@ class Queueing(Endpoint):
 class World:
     """Clients that want answers all the time, and get as many requests through as the limit allows."""
 
-    def __init__(self, endpoint: Endpoint, seed: int) -> None:
-        self.endpoint, self.limit = endpoint, AdaptiveLimit(0.0)
+    def __init__(self, endpoint: Endpoint, seed: int, pause_s: float = 0.0) -> None:
+        """`pause_s`: for so long nobody sends anything after a refusal."""
+        self.endpoint, self.limit, self._pause_s = endpoint, AdaptiveLimit(0.0), pause_s
+        self._paused_until = 0.0
         self.now, self.answered, self.refused = 0.0, 0, 0
         self._in_flight = 0
         self._queue: list[float] = []
@@ -86,7 +88,7 @@ class World:
         return answered / seconds / self.endpoint.most_a_second, refused / max(1, refused + answered)
 
     def _send(self) -> None:
-        while self._in_flight + 1 <= min(self.limit.limit, CLIENTS):
+        while self._paused_until <= self.now and self._in_flight + 1 <= min(self.limit.limit, CLIENTS):
             self._in_flight += 1
             if not self.endpoint.takes(self.now):
                 self._later(REFUSAL_S, self._refuse, self.now)
@@ -109,8 +111,11 @@ class World:
 
     def _refuse(self, sent_at: float) -> None:
         self.refused += 1
-        self.limit.refused(self.now, sent_at=sent_at, in_flight=self._in_flight)
+        self.limit.refused(self.now, sent_at=sent_at, in_flight=self._in_flight, pause_s=self._pause_s)
         self._in_flight -= 1
+        if self._pause_s:
+            self._paused_until = self.now + self._pause_s
+            self._later(self._pause_s, lambda _: None, self.now)
 
     def _later(self, seconds: float, happens: Callable[[float], None], sent_at: float) -> None:
         self._count += 1
@@ -118,7 +123,7 @@ class World:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("capacity", [40, 64, 200])
+@pytest.mark.parametrize("capacity", [64, 100, 200])
 @pytest.mark.parametrize("kind", [Refusing, Rated, Queueing])
 def test_it_finds_the_capacity_and_finds_it_again_when_that_halves(
     kind: type[Endpoint], capacity: int, seed: int
@@ -131,6 +136,18 @@ def test_it_finds_the_capacity_and_finds_it_again_when_that_halves(
     again = world.run(60)
     assert min(first[0], again[0]) >= 0.9
     assert max(first[1], again[1], refused_on_the_way) < 0.05
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_each_refusal_makes_all_wait_few_are_risked(seed: int) -> None:
+    world = World(Refusing(64), seed, pause_s=1.0)
+    world.run(30)
+    first = world.run(120)
+    world.endpoint.capacity = 32
+    world.run(30)
+    again = world.run(120)
+    assert min(first[0], again[0]) >= 0.9
+    assert max(first[1], again[1]) < 0.01
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -159,13 +176,13 @@ def test_a_limit_that_nobody_uses_up_stays_as_it_is() -> None:
     assert limit.limit == 64.0
 
 
-def test_refusals_of_requests_sent_before_the_limit_fell_are_no_news() -> None:
+def test_of_requests_sent_together_those_that_were_taken_are_the_limit() -> None:
     limit = AdaptiveLimit(0.0, 100.0)
-    for number in range(50):
+    for number in range(60):
         limit.refused(1.0 + number / 100, sent_at=0.5, in_flight=100 - number)
-    assert limit.limit == 95.0
-    limit.refused(2.0, sent_at=1.5, in_flight=60)
-    assert limit.limit == 57.0
+    assert limit.limit == 40.0
+    limit.refused(2.0, sent_at=1.9, in_flight=40)
+    assert limit.limit == 38.0
 
 
 def test_it_never_falls_below_one() -> None:
