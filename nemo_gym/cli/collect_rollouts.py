@@ -14,6 +14,7 @@ from nemo_gym.cli.stopping import stop_on_signals, tell
 from nemo_gym.config.options import help_text, parse_options, wants_help
 from nemo_gym.rollouts.collection import Collected, agents_of, collect
 from nemo_gym.rollouts.collection_config import RolloutCollectionConfig
+from nemo_gym.rollouts.ongoing import Ongoing
 from nemo_gym.rollouts.progress import ProgressDisplay
 from nemo_gym.rollouts.running import Stop
 from nemo_gym.rollouts.running_servers import running_servers
@@ -76,8 +77,10 @@ async def _collect(options: RolloutCollectionConfig) -> Collected:
         client = await running_servers(options.head_server, http)
         stop = Stop()
         stop_on_signals(stop, COMMAND)
-        with ProgressDisplay(Console(stderr=True)) as progress:
-            return await collect(client, options.of(agents_of(client)), stop=stop, on_progress=progress.update)
+        ongoing = Ongoing()
+        with ProgressDisplay(Console(stderr=True), ongoing) as progress:
+            planned = options.of(agents_of(client))
+            return await collect(client, planned, stop=stop, on_progress=progress.update, ongoing=ongoing)
     finally:
         await http.close()
 

@@ -13,6 +13,7 @@ from nemo_gym.rollouts.agent_metrics import AGGREGATE_TIMEOUT_S, CollectedMetric
 from nemo_gym.rollouts.attempt import Result
 from nemo_gym.rollouts.connections import check_open_files
 from nemo_gym.rollouts.files import CollectionFiles
+from nemo_gym.rollouts.ongoing import Ongoing
 from nemo_gym.rollouts.plan import Plan, PlanOptions, write_plan
 from nemo_gym.rollouts.record import CollectionRecord
 from nemo_gym.rollouts.rows import TaskRow
@@ -64,12 +65,13 @@ async def collect(
     *,
     stop: Stop | None = None,
     on_progress: Callable[[Tally], None] | None = None,
+    ongoing: Ongoing | None = None,
 ) -> Collected:
     """Run all rollouts that have no result yet and write the files of a collection (see `CollectionFiles`).
 
-    `on_progress` is called with the tally at the start and after each rollout. Raises `DataError` for a bad task file,
-    and for output files that belong to something else, and `ConfigError` for more rollouts in flight than this process
-    may have connections; a failed rollout raises nothing.
+    `on_progress` is called with the tally at the start and after each rollout; `ongoing` is told which ones run. Raises
+    `DataError` for a bad task file, and for output files that belong to something else, and `ConfigError` for more
+    rollouts in flight than this process may have connections; a failed rollout raises nothing.
     """
     stop = stop or Stop()
     check_open_files({name: len(client.directory[name].urls) for name in agents_of(client)}, options.num_parallel)
@@ -85,6 +87,7 @@ async def collect(
             timeout_s=options.rollout_timeout_s,
             stop=stop,
             whole_prompts=options.whole_prompt_token_ids,
+            ongoing=ongoing,
         )
         await keep_results(store, results, on_progress)
         return await sum_up(client, store, stop)

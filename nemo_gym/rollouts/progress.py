@@ -10,10 +10,13 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from nemo_gym.rollouts.ongoing import Ongoing
 from nemo_gym.rollouts.tally import Tally
 
 BAR_EVERY_S = 0.2
 LINE_EVERY_S = 5.0
+OLD_S = 30.0
+"""A rollout that has run for longer is named; `ng_status` says where it stands."""
 ALARMING_FAILURES = 10
 """So many failures in a row are told of at once: the cause may be the same for all that is still to come."""
 
@@ -21,8 +24,9 @@ ALARMING_FAILURES = 10
 class ProgressDisplay:
     """Shows a tally as it grows, in a thread of its own, so that a stall shows too. Used as a context manager."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, ongoing: Ongoing | None = None) -> None:
+        """`ongoing`: the rollouts that run, of which an old one is named."""
+        self._console, self._ongoing = console, ongoing
         self._tally: Tally | None = None
         self._started_at = 0.0
         self._finished_before = 0
@@ -60,7 +64,12 @@ class ProgressDisplay:
         if tally.num_failed:
             parts.append(f"failed {tally.failures_text()}")
         left = self._time_left(tally)
-        return " · ".join([*parts, f"{left} left"] if left else parts)
+        if left:
+            parts.append(f"{left} left")
+        oldest = self._ongoing.oldest() if self._ongoing else None
+        if oldest is not None and oldest[1] > OLD_S:
+            parts.append(f"{oldest[0]} runs for {_minutes(oldest[1])}")
+        return " · ".join(parts)
 
     def _speed(self, tally: Tally) -> str:
         elapsed_s = time.monotonic() - self._started_at
@@ -70,9 +79,7 @@ class ProgressDisplay:
         completed = tally.completed - self._finished_before
         if completed <= 0 or tally.not_run == 0:
             return None
-        left_s = round((time.monotonic() - self._started_at) / completed * tally.not_run)
-        hours, rest = divmod(left_s, 3600)
-        return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+        return _minutes((time.monotonic() - self._started_at) / completed * tally.not_run)
 
     def _show(self) -> None:
         if self._console.is_terminal:
@@ -98,3 +105,8 @@ class ProgressDisplay:
                 progress.update(bar, completed=done, total=total, description=self.line(), refresh=True)
             if self._tally is None:  # refused before it began: nothing to leave behind
                 progress.remove_task(bar)
+
+
+def _minutes(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

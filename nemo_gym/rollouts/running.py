@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 from nemo_gym.errors import TrajectoryError
 from nemo_gym.rollouts.attempt import Result, attempt_rollout, failed
+from nemo_gym.rollouts.ongoing import Ongoing
 from nemo_gym.rollouts.rows import TaskRow, agent_of
 from nemo_gym.rollouts.whole_prompts import with_whole_prompt_ids
 from nemo_gym.schemas.rollout import FailureClass
@@ -48,17 +49,19 @@ def run_rollouts(
     stop: Stop | None = None,
     slots: AbstractAsyncContextManager[object] | None = None,
     whole_prompts: bool = False,
+    ongoing: Ongoing | None = None,
 ) -> AsyncGenerator[tuple[TaskRow, Result], None]:
     """Run each row on the agent that its `agent_ref` names and yield it with its result, in order of completion.
 
     A failed rollout is yielded like any other (see `Result`) and stops nothing. `timeout_s` bounds each rollout.
     `slots`, a semaphore say, is entered around each one. With `whole_prompts` each model call's `prompt_token_ids` are
-    whole, however short the agent put them. The rest is as `run_each` says.
+    whole, however short the agent put them. `ongoing` is told which rollouts run. The rest is as `run_each` says.
     """
 
     async def attempt(row: TaskRow) -> Result:
         async with slots or nullcontext():
-            result = await attempt_rollout(client, row, timeout_s=timeout_s)
+            with ongoing.rollout(row) if ongoing else nullcontext():
+                result = await attempt_rollout(client, row, timeout_s=timeout_s)
         try:
             return with_whole_prompt_ids(result) if whole_prompts else result
         except TrajectoryError as error:

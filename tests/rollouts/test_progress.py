@@ -6,12 +6,15 @@ import io
 from pathlib import Path
 
 import orjson
+import pytest
 from rich.console import Console
 
+from nemo_gym.rollouts import progress
 from nemo_gym.rollouts.agent_metrics import AgentMetrics, CollectedMetrics
 from nemo_gym.rollouts.collection import Collected
 from nemo_gym.rollouts.failures import failure_examples, told
 from nemo_gym.rollouts.files import CollectionFiles
+from nemo_gym.rollouts.ongoing import Ongoing
 from nemo_gym.rollouts.progress import ALARMING_FAILURES, ProgressDisplay
 from nemo_gym.rollouts.summary import print_summary
 from nemo_gym.rollouts.tally import Tally
@@ -67,6 +70,17 @@ def test_rollouts_of_an_earlier_run_do_not_count_for_the_speed() -> None:
     display.update(Tally(20, completed=10))
     assert "· 0.0/s" in display.line()
     assert "left" not in display.line()
+
+
+def test_a_rollout_that_runs_for_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    ongoing = Ongoing()
+    display = ProgressDisplay(Console(file=io.StringIO()), ongoing)
+    display.update(tally())
+    with ongoing.rollout({"_ng_task_index": 7, "_ng_rollout_index": 2}):
+        assert "task 7" not in display.line()
+        monkeypatch.setattr(progress, "OLD_S", -1.0)
+        assert display.line().endswith(" · task 7, rollout 2 runs for 0:00")
+    assert "task 7" not in display.line()
 
 
 def test_off_a_terminal_the_last_line_is_printed_plainly() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nemo_gym.rollouts.attempt import Result, attempt_rollout
+from nemo_gym.rollouts.ongoing import Ongoing
 from nemo_gym.rollouts.rows import TaskRow
 from nemo_gym.rollouts.running import STARTED_AT_ONCE, Stop, run_each, run_rollouts
 from nemo_gym.serving.http import HttpClient
@@ -52,6 +53,16 @@ async def test_no_more_rollouts_run_at_a_time_than_allowed(
     rows = [row(task, delay_s=0.02) for task in range(12)]
     assert len([result async for result in run_rollouts(client, rows, num_parallel=3)]) == 12
     assert (await seen(http, agent_url))["most_running"] == 3
+
+
+async def test_the_oldest_rollout_that_runs_is_known(client: ServerClient) -> None:
+    ongoing = Ongoing()
+    rows = [row(0, delay_s=0.3), row(1), row(2, delay_s=0.2)]
+    oldest = []
+    async for _ in run_rollouts(client, rows, ongoing=ongoing):
+        found = ongoing.oldest()
+        oldest.append(None if found is None else found[0])
+    assert oldest == ["task 0, rollout 0", "task 0, rollout 0", None]
 
 
 async def test_rows_are_read_only_as_there_is_room(client: ServerClient) -> None:
