@@ -11,7 +11,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + len(getattr(os, "sched_get
 # What `make test-training` installs first.
 TORCH ?= torch==2.13.0
 
-.PHONY: quickstart test test-vllm test-training lint types bench faults docs clean
+.PHONY: quickstart test test-vllm test-training lint types bench faults fuzz docs clean
 
 quickstart: $(INSTALLED)  ## start servers, collect rollouts of the calendar environment, show rewards, stop everything
 	@PATH="$(abspath $(VENV))/bin:$$PATH" bash data/quickstart.sh
@@ -36,6 +36,12 @@ bench: $(READY)  ## the figures of docs/performance.md
 
 faults: $(READY)  ## everything that may break around a collection, broken on purpose: the table of docs/reliability.md
 	@$(PY) -m tests.faults
+
+# A minute on two cores; EXAMPLES=3000 for a night.
+EXAMPLES ?= 100
+
+fuzz: $(READY)  ## made-up input for every endpoint and every parser, thousands of cases
+	@$(PY) -m pytest -q -n $(WORKERS) --dist worksteal tests/fuzz --fuzz-examples=$(EXAMPLES)
 
 docs: $(READY)  ## the reference of the public modules, from their docstrings, into build/reference
 	@$(PY) docs/reference.py build/reference && echo "build/reference/index.html"

@@ -1,0 +1,88 @@
+"""Every endpoint of every component answers whatever it is sent: in time, and never with 5xx."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.bodies import NO_JSON, TEXTS, VALUES, spoiled
+from tests.fuzz.fuzzed_server import COMPONENTS, ENVIRONMENTS, ROOT, FuzzedServer, fuzzed
+
+METHODS = ("get", "post", "put", "delete", "patch")
+
+pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.UnsupportedFieldAttributeWarning")
+
+
+def routes_of(server: FuzzedServer) -> list[tuple[str, str]]:
+    """Method and path of all that the server says it has."""
+    return [(method, path) for path, ways in server.openapi["paths"].items() for method in ways if method in METHODS]
+
+
+def real_bodies(name: str) -> list[Any]:
+    """Task rows and a body of /verify."""
+    folder = ROOT / "resources_servers" / (name if name in ENVIRONMENTS else "example_multi_step")
+    rows = [json.loads(line) for line in (folder / "data" / "example.jsonl").read_text(encoding="utf-8").splitlines()]
+    verify = json.loads((folder / "data" / "example_verify.json").read_text(encoding="utf-8"))
+    requests = [row["responses_create_params"] for row in rows]
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
+    calls = [
+        {"messages": messages, "stream": stream, "tools": [{"type": "function", "function": {"name": "add"}}]}
+        for stream in (False, True)
+    ]
+    said = [{**request, "stream": True} for request in requests[:1]]
+    return [*rows, verify, verify, *requests, *said, *calls, {"verify_responses": [{**verify, "reward": 1.0}] * 2}]
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_nothing_that_is_sent_brings_a_server_down(name: str, cases: settings) -> None:
+    with fuzzed(name) as server:
+        send_bodies(server, cases)
+        send_paths_and_headers(server, cases)
+
+
+def send_bodies(server: FuzzedServer, cases: settings) -> None:
+    """Spoiled bodies to every route, several in one session, some of them in the middle of an episode."""
+    routes, real = routes_of(server), real_bodies(server.name)
+
+    @cases
+    @given(st.data())
+    def ask_in_one_session(data: st.DataObject) -> None:
+        headers = {"x-session-id": data.draw(st.sampled_from(["one", "two"]))}
+        if data.draw(st.booleans()):
+            for path in ("/seed_session", "/reset"):
+                server.ask("POST", path, orjson.dumps(real[0]), headers)
+        for _ in range(data.draw(st.integers(1, 4))):
+            method, path = data.draw(st.sampled_from(routes))
+            body = data.draw(st.one_of(spoiled(real), VALUES.map(orjson.dumps), NO_JSON))
+            server.ask_sensibly(method, path, body, headers)
+
+    ask_in_one_session()
+
+
+def send_paths_and_headers(server: FuzzedServer, cases: settings) -> None:
+    """Real bodies with URLs, methods and headers that nobody expects."""
+    routes, real = routes_of(server), real_bodies(server.name)
+    names = ["x-session-id", "cookie", "x-ng-rollout-id", "content-type", "idempotency-key", "accept", "host", "origin"]
+    in_header = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60)
+    cookies = in_header.map(lambda text: f"ng_session_{server.name}={text}")
+
+    @cases
+    @given(st.data())
+    def ask_oddly(data: st.DataObject) -> None:
+        method, path = data.draw(st.sampled_from(routes))
+        path = path.replace("{rollout_id}", quote(data.draw(TEXTS)[:200], safe=""))
+        if data.draw(st.booleans()):
+            path += quote(data.draw(TEXTS)[:200], safe="/.")
+        query = data.draw(st.dictionaries(TEXTS, TEXTS, max_size=2))
+        path += f"?{urlencode(query)}"[:4000] if query else ""
+        headers = data.draw(st.dictionaries(st.sampled_from(names), st.one_of(in_header, cookies), max_size=4))
+        method = data.draw(st.sampled_from([method, method, "HEAD", "OPTIONS", "PUT", "DELETE"]))
+        server.ask_sensibly(method, path, orjson.dumps(data.draw(st.sampled_from(real))), headers)
+
+    ask_oddly()

@@ -1,0 +1,44 @@
+"""Every route takes what its own OpenAPI description allows, and what it does not: in time, and never with 5xx."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis.errors import Unsatisfiable
+
+from tests.fuzz.fuzzed_server import COMPONENTS, FuzzedServer, fuzzed
+
+schemathesis = pytest.importorskip("schemathesis")
+
+pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.UnsupportedFieldAttributeWarning")
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_route_answers_what_its_description_allows_and_what_it_does_not(name: str, cases: settings) -> None:
+    with fuzzed(name) as server:
+        for found in schemathesis.openapi.from_dict(server.openapi).get_all_operations():
+            operation = found.ok()
+            for mode in schemathesis.GenerationMode:
+                try:
+                    ask_all(server, operation, mode, cases)
+                except Unsatisfiable:  # a route without parameters cannot be called wrongly
+                    continue
+
+
+def ask_all(
+    server: FuzzedServer, operation: schemathesis.APIOperation, mode: schemathesis.GenerationMode, cases: settings
+) -> None:
+    """Calls of one route, by its description (`POSITIVE`) or against it (`NEGATIVE`)."""
+
+    @cases
+    @given(operation.as_strategy(generation_mode=mode))
+    def ask(case: schemathesis.Case) -> None:
+        if isinstance(case.body, bytes):
+            body = case.body
+        else:
+            body = b"" if case.body is schemathesis.core.NOT_SET else json.dumps(case.body).encode()
+        server.ask_sensibly(case.method, case.formatted_path, body, {})
+
+    ask()
