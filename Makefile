@@ -31,8 +31,8 @@ lint: $(READY)
 types: $(READY)
 	@$(PY) -m mypy
 
-bench: $(READY)  ## the figures of docs/performance.md
-	@$(PY) -m tests.benchmarks.imports && $(PY) -m tests.benchmarks.clients && $(PY) -m tests.benchmarks.rollouts
+bench: $(READY)  ## the figures of docs/performance.md in short, targets beside them; a few minutes
+	@$(PY) -m tests.benchmarks
 
 faults: $(READY)  ## everything that may break around a collection, broken on purpose: the table of docs/reliability.md
 	@$(PY) -m tests.faults

@@ -22,7 +22,8 @@ import uvloop
 
 from nemo_gym.serving.http import HttpClient
 from tests.benchmarks.local_server import local_server
-from tests.benchmarks.table import machine, markdown_table
+from tests.benchmarks.report import Report, Target
+from tests.benchmarks.table import markdown_table
 
 CONNECTIONS = 256
 
@@ -57,15 +58,27 @@ class ClientCost:
 
 def main() -> None:
     """Measure and print."""
-    print(f"{machine()}; {CONNECTIONS} connections\n", flush=True)
-    rows = []
+    print(report())
+
+
+def report() -> Report:
+    """Every client under every load."""
     with local_server("tests.benchmarks.bare_server") as server:
-        for client in CLIENTS:
-            for load in LOADS:
-                cost = client_cost(client, f"{server.url}/{len(_BODY)}", load)
-                numbers = [str(load.at_once), str(load.open_connections)]
-                rows.append([client, *numbers, f"{cost.cpu_ms:.2f}", f"{cost.wall_s:.2f}"])
-    print(markdown_table(["client", "requests at once", "connections open", "CPU-ms a request", "wall s"], rows))
+        url = f"{server.url}/{len(_BODY)}"
+        costs = {(client, load): client_cost(client, url, load) for client in CLIENTS for load in LOADS}
+    table = markdown_table(
+        ["client", "requests at once", "connections open", "CPU-ms a request", "wall s"],
+        [
+            [client, str(load.at_once), str(load.open_connections), f"{cost.cpu_ms:.2f}", f"{cost.wall_s:.2f}"]
+            for (client, load), cost in costs.items()
+        ],
+    )
+    own, other = (costs[client, LOADS[-1]].cpu_ms for client in ("HttpClient", "aiohttp"))
+    target = Target(
+        f"HTTP client, {CONNECTIONS} connections", "cheaper than aiohttp", f"{own:.2f} CPU-ms", own < other,
+        f"aiohttp {other:.2f}",
+    )  # fmt: skip
+    return Report((f"{CONNECTIONS} connections", table), (target,))
 
 
 def client_cost(client: str, url: str, load: Load, min_requests: int = MIN_REQUESTS) -> ClientCost:

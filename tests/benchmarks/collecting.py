@@ -1,6 +1,6 @@
 """A collection as a child process: the real collector, told what it took: wall clock, connections, memory, files.
 
-`python -m tests.benchmarks.collecting` reads what to collect from its stdin and writes what it came to to its stdout.
+`python -m tests.benchmarks.collecting` reads what to collect from its stdin and leaves what it came to in the folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,15 +79,13 @@ def collected(collection: Collection, watched: dict[str, int] | None = None) -> 
     folder = Path(collection.folder)
     tasks = (orjson.dumps(task_row(index)) + b"\n" for index in range(collection.rollouts // collection.repeats))
     _write(folder / "rows.jsonl", tasks)
-    with subprocess.Popen(
-        [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
+    with subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         files = _OpenFiles({**(watched or {}), "collector": child.pid})
         with files:
-            output, errors = child.communicate(orjson.dumps(collection))
+            _, errors = child.communicate(orjson.dumps(collection))
     if child.returncode != 0:
         raise RuntimeError(f"the collector ended with exit code {child.returncode}:\n{errors.decode()[-4000:]}")
-    return Outcome(**{**orjson.loads(output), "most_files": files.most})
+    return Outcome(**{**orjson.loads((folder / "outcome.json").read_bytes()), "most_files": files.most})
 
 
 class _OpenFiles:
@@ -176,5 +174,6 @@ def _write(path: Path, lines: Iterable[bytes]) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=_TimedLoop) as runner:
-        outcome = runner.run(_collect(Collection(**orjson.loads(sys.stdin.buffer.read()))))
-    sys.stdout.buffer.write(orjson.dumps(asdict(outcome)))
+        asked = Collection(**orjson.loads(sys.stdin.buffer.read()))
+        outcome = runner.run(_collect(asked))
+    Path(asked.folder, "outcome.json").write_bytes(orjson.dumps(outcome))

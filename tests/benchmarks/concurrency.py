@@ -24,7 +24,7 @@ from tests.benchmarks.local_server import local_server
 from tests.benchmarks.report import Report, Target
 from tests.benchmarks.table import markdown_table
 
-CLIENTS = 200
+CLIENTS = 400
 SECONDS = 25.0
 """With each capacity."""
 SAMPLE_S = 0.25
@@ -43,11 +43,11 @@ class Case:
 
 
 CASES = (
-    Case("refuses more than 64 at a time", Limits("refuses")),
+    Case("refuses more than 128 at a time", Limits("refuses")),
     Case("the same, with `Retry-After: 1`", Limits("refuses", retry_after_s=1.0)),
     Case("refuses more than 256 a second", Limits("rated")),
-    Case("has more than 64 at a time wait", Limits("queues")),
-    Case("refuses more than 64; no limit here", Limits("refuses"), None),
+    Case("has more than 128 at a time wait", Limits("queues")),
+    Case("refuses more than 128; no limit here", Limits("refuses"), None),
 )
 
 

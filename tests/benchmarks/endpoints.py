@@ -25,11 +25,12 @@ from tests.benchmarks.fake_agent import result
 from tests.benchmarks.gym_under_test import benchmark_arguments, gym_under_test
 from tests.benchmarks.local_server import local_server
 from tests.benchmarks.process_stats import ProcessStat, rss_bytes
-from tests.benchmarks.table import machine, markdown_table
-from tests.benchmarks.target import Target, target_table
+from tests.benchmarks.report import Report, Target
+from tests.benchmarks.table import markdown_table
 from tests.benchmarks.task_rows import task_row
 
 OURS, BARE, UNCHECKED = "ours", "bare FastAPI", "bare FastAPI, bodies unchecked"
+TURNS, SECONDS = 3, 1.5
 _CONNECTIONS = 32
 _ENDPOINTS = ("/verify", "/seed_session")
 
@@ -57,6 +58,12 @@ class Endpoints:
     def ratio(self, endpoint: str, to: str = BARE) -> float:
         """Our throughput as a part of theirs."""
         return self.speeds[to, endpoint].cpu_ms / self.speeds[OURS, endpoint].cpu_ms
+
+
+def report(turns: int = TURNS, seconds: float = SECONDS) -> Report:
+    """Both endpoints of the three servers."""
+    found = measure_endpoints(turns, seconds)
+    return Report((endpoint_table(found),), tuple(targets(found)))
 
 
 def measure_endpoints(turns: int, seconds: float) -> Endpoints:
@@ -178,12 +185,10 @@ def targets(found: Endpoints) -> list[Target]:
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.endpoints", description=__doc__)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of a turn of one server on one endpoint")
+    parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of a turn of one server on one endpoint")
     options = parser.parse_args(argv)
-    found = measure_endpoints(options.turns, options.seconds)
-    print(machine())
-    print(endpoint_table(found), target_table(targets(found)), sep="\n\n")
+    print(report(options.turns, options.seconds))
 
 
 if __name__ == "__main__":

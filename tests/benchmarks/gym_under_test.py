@@ -25,7 +25,7 @@ AGENT = "benchmark_simple_agent"
 
 _STOP_TIMEOUT_S = 30.0
 _REQUESTS = re.compile(r'ng_requests_total\{route="(?P<route>[^"]*)",status="\d+"\} (?P<count>\d+)')
-_ROUTES_OUTSIDE_ROLLOUTS = frozenset({"/", "/metrics", "/aggregate_metrics"})
+_ROUTES_OUTSIDE_ROLLOUTS = frozenset({"/", "/metrics", "/metrics_mode", "/aggregate_metrics", "/in_flight"})
 
 
 @dataclass(frozen=True)

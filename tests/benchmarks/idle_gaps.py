@@ -21,8 +21,7 @@ from nemo_gym.errors import RequestError
 from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.process import KEEPALIVE_S
 from tests.benchmarks.bare_server import app
-from tests.benchmarks.table import machine
-from tests.benchmarks.target import Target, target_table
+from tests.benchmarks.report import Report, Target
 
 FOREIGN_KEEPALIVE_S = 5
 """What uvicorn closes connections after unless told otherwise, and so vLLM and most endpoints in Python."""
@@ -39,6 +38,13 @@ class Gaps:
     """That the server accepted."""
     errors: dict[str, int]
     """By message."""
+
+
+def report(minutes: float | None = None) -> Report:
+    """The short form, or with `minutes` the soak."""
+    found = uvloop.run(short() if minutes is None else soak(minutes))
+    said = "; ".join(f"server closes after {each.keepalive_s} s: {each.connections:,} connections" for each in found)
+    return Report((said,), tuple(targets(found)))
 
 
 async def measure_gaps(keepalive_s: int, clients: int, gaps: list[list[float]]) -> Gaps:
@@ -126,12 +132,7 @@ def main(argv: list[str] | None = None) -> None:
         "--minutes", type=float, help="the soak: gaps of 1 to 60 s for so long, instead of the short form"
     )
     options = parser.parse_args(argv)
-    found = uvloop.run(short() if options.minutes is None else soak(options.minutes))
-    print(machine())
-    print(
-        "; ".join(f"server closes after {each.keepalive_s} s: {each.connections} connections" for each in found), "\n"
-    )
-    print(target_table(targets(found)))
+    print(report(options.minutes))
 
 
 if __name__ == "__main__":

@@ -20,14 +20,15 @@ from tests.benchmarks.fake_model import FakeModelSettings
 from tests.benchmarks.gym_under_test import AGENT, GymUnderTest, benchmark_arguments, gym_under_test
 from tests.benchmarks.local_server import LocalServer, ask, local_server
 from tests.benchmarks.process_stats import peak_rss_bytes, process_tree
-from tests.benchmarks.table import machine, markdown_table
-from tests.benchmarks.target import Target, target_table
+from tests.benchmarks.report import Report, Target
+from tests.benchmarks.table import markdown_table
 
 WORKERS = {"agent": 4, "policy_model": 4, "benchmark": 2}
 """A worker holds a connection for each rollout it runs and one for each call that waits: with a limit of 20,000 open
 files, as on most machines, 16,384 rollouts are too many for one."""
 SHORT = (32, 1_024)
 FULL = (32, 1_024, 16_384)
+WALL_CLOCK = (16, 128, 1_024)
 _CALL_S = 0.5
 _TOOL_CALLS = 5
 
@@ -83,6 +84,16 @@ class Flight:
     def over_ideal(self) -> float:
         """How much longer than the ideal it took, as a part of that."""
         return self.outcome.wall_s / self.level.ideal_s - 1
+
+
+def report(in_flight: Sequence[int] = SHORT, wall_clock: Sequence[int] = WALL_CLOCK) -> Report:
+    """The curve, and the wall clock beside the ideal one."""
+    levels = [Level.in_flight(concurrency) for concurrency in in_flight]
+    walls = [Level.at_half_a_second(concurrency) for concurrency in wall_clock]
+    flights = fly([*levels, *walls])
+    curve, clocks = flights[: len(levels)], flights[len(levels) :]
+    tables = [flight_table(curve)] * bool(curve) + [wall_table(clocks)] * bool(clocks)
+    return Report(tuple(tables), tuple(targets(curve, clocks)))
 
 
 def fly(levels: Sequence[Level]) -> list[Flight]:
@@ -172,7 +183,8 @@ def targets(flights: list[Flight], walls: list[Flight]) -> list[Target]:
                 "ideal + 10 %",
                 f"+ {100 * flight.over_ideal:.1f} %",
                 flight.over_ideal <= 0.10,
-                f"servers used {flight.cpu_s / flight.outcome.wall_s:.1f} cores",
+                f"servers need {flight.cpu_s / flight.level.ideal_s:.1f} cores for that, and had"
+                f" {flight.cpu_s / flight.outcome.wall_s:.1f}",
             )
             for flight in walls
         ),
@@ -183,14 +195,9 @@ def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.in_flight", description=__doc__)
     parser.add_argument("--in-flight", type=int, nargs="*", default=SHORT, help=f"the full curve: {FULL}")
-    parser.add_argument("--wall-clock", type=int, nargs="*", default=(16, 128, 1_024), help="rollouts in flight there")
+    parser.add_argument("--wall-clock", type=int, nargs="*", default=WALL_CLOCK, help="rollouts in flight there")
     options = parser.parse_args(argv)
-    levels = [Level.in_flight(concurrency) for concurrency in options.in_flight]
-    walls = [Level.at_half_a_second(concurrency) for concurrency in options.wall_clock]
-    flights = fly([*levels, *walls])
-    curve, clocks = flights[: len(levels)], flights[len(levels) :]
-    print(machine())
-    print(flight_table(curve), wall_table(clocks), target_table(targets(curve, clocks)), sep="\n\n")
+    print(report(options.in_flight, options.wall_clock))
 
 
 if __name__ == "__main__":

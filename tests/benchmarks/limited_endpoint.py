@@ -35,9 +35,9 @@ class Limits:
 
     kind: Kind = "refuses"
     """Beyond its capacity it refuses (429), refuses by the number a second, or has requests wait."""
-    capacity: int = 64
+    capacity: int = 128
     """Requests at a time."""
-    latency_s: float = 0.25
+    latency_s: float = 0.5
     """In the mean; exponentially distributed."""
     retry_after_s: float | None = None
     """What refusals ask for."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from tests.benchmarks.fake_agent import AGENT as FAKE_AGENT
 from tests.benchmarks.gym_under_test import AGENT, benchmark_arguments, gym_under_test
 from tests.benchmarks.local_server import local_server
 from tests.benchmarks.process_stats import peak_rss_bytes
-from tests.benchmarks.table import machine, markdown_table
-from tests.benchmarks.target import Target, target_table
+from tests.benchmarks.report import Report, Target
+from tests.benchmarks.table import markdown_table
 
+ROLLOUTS = (10_000, 100_000)
+WITH_SERVERS = (1_000, 10_000)
 _CONCURRENCY = 64
 _REPEATS = 5
 FLAT_MB = 16.0
@@ -36,6 +39,13 @@ class MemoryPeak:
     """What the collector took beside the rollouts: for its plan and its metrics."""
 
 
+def report(rollouts: Sequence[int] = ROLLOUTS, with_servers: Sequence[int] = WITH_SERVERS) -> Report:
+    """Both parts."""
+    collector = [collector_memory(number) for number in rollouts]
+    gym = gym_memory(with_servers)
+    return Report((memory_table(collector), memory_table(gym)), tuple(targets(collector, gym)))
+
+
 def collector_memory(rollouts: int) -> MemoryPeak:
     """Of a collector that collects so many from a stand-in."""
     with local_server("tests.benchmarks.fake_agent") as agent, tempfile.TemporaryDirectory() as folder:
@@ -45,7 +55,7 @@ def collector_memory(rollouts: int) -> MemoryPeak:
     return MemoryPeak(rollouts, {"collector": outcome.peak_rss_mb}, speed, outcome.total_s - outcome.wall_s)
 
 
-def gym_memory(collections: list[int]) -> list[MemoryPeak]:
+def gym_memory(collections: Sequence[int]) -> list[MemoryPeak]:
     """Of collector and servers, after each of these collections, one after another."""
     peaks = []
     with (
@@ -113,18 +123,12 @@ def _check(outcome: Outcome, rollouts: int) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.memory", description=__doc__)
+    parser.add_argument("--rollouts", type=int, nargs="+", default=ROLLOUTS, help="collections of the collector alone")
     parser.add_argument(
-        "--rollouts", type=int, nargs="+", default=[10_000, 100_000], help="collections of the collector alone"
-    )
-    parser.add_argument(
-        "--servers", type=int, nargs="+", default=[1_000, 10_000], help="collections with the real servers"
+        "--servers", type=int, nargs="+", default=WITH_SERVERS, help="collections with the real servers"
     )
     options = parser.parse_args(argv)
-    print(machine())
-    collector = [collector_memory(rollouts) for rollouts in options.rollouts]
-    print(memory_table(collector), flush=True)
-    gym = gym_memory(options.servers)
-    print("", memory_table(gym), "", target_table(targets(collector, gym)), sep="\n")
+    print(report(options.rollouts, options.servers))
 
 
 if __name__ == "__main__":

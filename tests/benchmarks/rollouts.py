@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,9 +16,13 @@ import orjson
 
 from tests.benchmarks.gym_under_test import GymUnderTest, benchmark_arguments, gym_under_test
 from tests.benchmarks.local_server import local_server
+from tests.benchmarks.report import Report, Target
 from tests.benchmarks.rollout_cost import Load, RolloutCost, measure
 from tests.benchmarks.table import machine, markdown_table
 
+LOADS = [Load(tool_calls, 0.0, rollouts=600, warm_up=120, concurrency=32) for tool_calls in (0, 1, 5)]
+TENTH_CPU_MS = {0: 1.6, 1: 2.5, 5: 5.2}
+"""By tool calls, on CPython 3.11: a tenth of what NeMo Gym v0.5 takes."""
 _COLUMNS = {
     "collector": "collector",
     "benchmark_simple_agent": "agent",
@@ -30,23 +35,52 @@ _COLUMNS = {
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     options = _parser().parse_args(argv)
+    warm_up = max(2 * options.concurrency, options.rollouts // 5)
+    loads = [
+        Load(tool_calls, options.model_latency_ms, options.rollouts, warm_up, options.concurrency)
+        for tool_calls in options.tool_calls
+    ]
+    print(report(loads, options.repeats, options.json))
+
+
+def report(loads: Sequence[Load] = LOADS, repeats: int = 2, json: Path | None = None) -> Report:
+    """CPU and memory of each load, measured `repeats` times; all figures go to the file `json` as well."""
     load_before = os.getloadavg()[0]
     with (
         local_server("tests.benchmarks.fake_model") as fake_model,
         tempfile.TemporaryDirectory() as folder,
         gym_under_test(Path(folder), benchmark_arguments(fake_model.url)) as gym,
     ):
-        print(f"{machine()}, load average {load_before:.1f} before")
-        print(f"{options.concurrency} rollouts in flight, model latency {options.model_latency_ms:g} ms")
-        print(f"{len(gym.servers)} servers and the head server were ready after {gym.ready_s:.2f} s\n", flush=True)
-        costs = []
-        for tool_calls in options.tool_calls:
-            warm_up = max(2 * options.concurrency, options.rollouts // 5)
-            load = Load(tool_calls, options.model_latency_ms, options.rollouts, warm_up, options.concurrency)
-            costs.append(least([measure(gym, fake_model, load) for _ in range(options.repeats)]))
-        print(cpu_table(costs), memory_table(costs), sep="\n\n")
-        if options.json is not None:
-            options.json.write_bytes(figures(gym, costs))
+        costs = [least([measure(gym, fake_model, load) for _ in range(repeats)]) for load in loads]
+        if json is not None:
+            json.write_bytes(figures(gym, costs))
+    said = (
+        f"Load average {load_before:.1f} before; {loads[0].concurrency} rollouts in flight, model latency"
+        f" {loads[0].model_latency_ms:g} ms; {len(gym.servers)} servers and the head server ready after"
+        f" {gym.ready_s:.2f} s"
+    )
+    return Report((said, cpu_table(costs), memory_table(costs)), tuple(targets(costs, gym.ready_s)))
+
+
+def targets(costs: list[RolloutCost], ready_s: float) -> list[Target]:
+    """CPU beside a tenth of the system that these servers took the place of, speed, and the start."""
+    found = [
+        Target(
+            f"CPU of a rollout with {cost.load.tool_calls} tool calls",
+            f"{TENTH_CPU_MS[cost.load.tool_calls]} ms",
+            f"{cost.total_cpu_ms:.2f} ms",
+            cost.total_cpu_ms <= TENTH_CPU_MS[cost.load.tool_calls],
+            f"{cost.times_floor:.1f} times the floor",
+        )
+        for cost in costs
+        if cost.load.tool_calls in TENTH_CPU_MS
+    ]
+    found += [
+        Target("rollouts with 5 tool calls", "400/s", f"{cost.rollouts_per_s:.0f}/s", cost.rollouts_per_s >= 400)
+        for cost in costs
+        if cost.load.tool_calls == 5 and cost.load.model_latency_ms == 0
+    ]
+    return [*found, Target("three servers and the head server, ready", "2 s", f"{ready_s:.2f} s", ready_s <= 2)]
 
 
 def least(costs: list[RolloutCost]) -> RolloutCost:

@@ -25,10 +25,11 @@ from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.sessions import id_in, session_cookie_name
 from tests.benchmarks.gym_under_test import GymUnderTest, benchmark_arguments, gym_under_test
 from tests.benchmarks.local_server import local_server
-from tests.benchmarks.table import machine
-from tests.benchmarks.target import Target, target_table
+from tests.benchmarks.report import Report, Target
 
 SERVER = "benchmark"
+WORKERS = 8
+SESSIONS = 10_000
 CALLS = 3
 """Of each session."""
 _CONCURRENCY = 64
@@ -67,6 +68,14 @@ class Sessions:
         """How far the worker that differs most is from an equal share, as a part of that."""
         share = self.sessions / self.workers
         return max(abs(count - share) for count in self.by_worker) / share
+
+
+def report(workers: int = WORKERS, sessions: int = SESSIONS) -> Report:
+    """Whether each session stays where it began, and how evenly they are spread."""
+    found = measure_sessions(workers, sessions)
+    by_worker = ", ".join(map(str, sorted(found.by_worker)))
+    said = f"{found.requests_per_s:.0f} requests/s; sessions by worker: {by_worker}"
+    return Report((said,), tuple(targets(found)))
 
 
 def measure_sessions(workers: int, sessions: int) -> Sessions:
@@ -170,12 +179,10 @@ def targets(found: Sessions) -> list[Target]:
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sessions", description=__doc__)
-    parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--sessions", type=int, default=10_000, help="all together, open at once")
+    parser.add_argument("--workers", type=int, default=WORKERS)
+    parser.add_argument("--sessions", type=int, default=SESSIONS, help="all together, open at once")
     options = parser.parse_args(argv)
-    found = measure_sessions(options.workers, options.sessions)
-    print(f"{machine()}; {found.requests_per_s:.0f} requests/s; sessions by worker: {sorted(found.by_worker)}\n")
-    print(target_table(targets(found)))
+    print(report(options.workers, options.sessions))
 
 
 if __name__ == "__main__":

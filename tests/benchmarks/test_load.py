@@ -13,8 +13,8 @@ from tests.benchmarks.idle_gaps import around, between, measure_gaps
 from tests.benchmarks.in_flight import Level, flight_table, fly, wall_table
 from tests.benchmarks.local_server import local_server
 from tests.benchmarks.memory import MemoryPeak, collector_memory, memory_table, targets
+from tests.benchmarks.report import Target, target_table
 from tests.benchmarks.sessions import measure_sessions
-from tests.benchmarks.target import Target, target_table
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="memory and files are read from /proc")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -14,12 +13,14 @@ import pytest
 
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.serving.http import HttpClient
+from tests.benchmarks import __main__ as main_module
 from tests.benchmarks.clients import ClientCost, Load, client_cost
 from tests.benchmarks.fake_model import FakeModel, FakeModelSettings
 from tests.benchmarks.floor import Hop, hops_of, measure_floor
 from tests.benchmarks.imports import import_costs
 from tests.benchmarks.local_server import local_server
 from tests.benchmarks.process_stats import ProcessStat, process_tree
+from tests.benchmarks.report import Report, Target
 from tests.benchmarks.task_rows import task_row
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU time is read from /proc")
@@ -131,7 +132,22 @@ def test_the_figures_of_rollouts_add_up(tmp_path: Path) -> None:
 
 def test_every_command_on_the_performance_page_exists() -> None:
     page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
-    modules = re.findall(r"^python -m (\S+)", page, re.MULTILINE)
-    assert len(modules) == 4
-    for module in modules:
-        assert importlib.util.find_spec(module) is not None, module
+    modules = set(re.findall(r"^python -m (\S+)", page, re.MULTILINE))
+    assert modules == {f"tests.benchmarks.{name}" for name in main_module.BENCHMARKS}
+
+
+def test_benchmarks_are_run_by_name_and_their_targets_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> Report:
+        raise RuntimeError("no server started\nand more")
+
+    met = Report(("a table",), (Target("speed", "1 s", "0.5 s", met=True),))
+    monkeypatch.setattr(main_module, "BENCHMARKS", {"quick": lambda: met, "broken": broken, "never": broken})
+    assert main_module.main(["quick"]) == 0
+    table, _, targets = capsys.readouterr().out.partition("== targets: ")
+    assert "a table" in table and "| speed " in targets and "met" in targets
+    assert main_module.main(["quick", "broken"]) == 1
+    assert "MISSED" in capsys.readouterr().out
+    assert main_module.main(["slow"]) == 2
+    assert "no benchmark `slow`; there are quick, broken, never" in capsys.readouterr().err

@@ -31,7 +31,8 @@ from nemo_gym.serving.http import NO_RETRY
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.testclient import InProcessGym
 from responses_api_models.scripted_model.app import ScriptedModel
-from tests.benchmarks.table import machine, markdown_table
+from tests.benchmarks.report import Report, Target
+from tests.benchmarks.table import markdown_table
 from tests.benchmarks.task_rows import task_row
 
 TURNS = (1, 5, 10, 20, 50, 100)
@@ -120,21 +121,50 @@ def _model(client: ServerClient, rollout_id: str, abilities: ModelAbilities) -> 
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=2000, help="turns measured for each length")
-    options = parser.parse_args()
-    table = []
+    print(report(parser.parse_args().turns))
+
+
+def report(turns_measured: int = 500) -> Report:
+    """Each length of an episode."""
+    costs = {}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "policy.py").write_text(POLICY)
         for turns in TURNS:
-            repeats = max(options.turns // turns, 1)
+            repeats = max(turns_measured // turns, 1)
             ours = asyncio.run(measured(turns, repeats, ModelAbilities, Path(folder)))
-            whole = asyncio.run(measured(turns, repeats, NoAbilities, Path(folder)))
-            costs = (ours.cpu_ms, whole.cpu_ms, ours.kilobytes, whole.kilobytes)
-            table.append((str(turns), *(f"{cost:.2f}" for cost in costs)))
-    print(machine())
-    header = ("turns in the episode", "CPU-ms a turn", "all sent again", "kB a turn", "all sent again")
-    print(markdown_table(header, table))
+            costs[turns] = (ours, asyncio.run(measured(turns, repeats, NoAbilities, Path(folder))))
+    table = markdown_table(
+        ("turns in the episode", "CPU-ms a turn", "all sent again", "kB a turn", "all sent again"),
+        [
+            (str(turns), *(f"{cost:.2f}" for cost in (ours.cpu_ms, whole.cpu_ms, ours.kilobytes, whole.kilobytes)))
+            for turns, (ours, whole) in costs.items()
+        ],
+    )
+    short, (long, resent) = costs[20][0], costs[100]
+    return Report(
+        (table,),
+        (
+            _flat("CPU of a turn", "ms", short.cpu_ms, long.cpu_ms),
+            _flat("bytes of a turn", "kB", short.kilobytes, long.kilobytes),
+            Target(
+                "100 turns with token ids", "20 times less CPU than sending all again",
+                f"{resent.cpu_ms / long.cpu_ms:.1f} times less", resent.cpu_ms >= 20 * long.cpu_ms,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _flat(what: str, unit: str, short: float, long: float) -> Target:
+    return Target(
+        f"{what} of 100, beside one of 20",
+        "flat (± 20 %)",
+        f"{long:.2f} {unit}",
+        long <= 1.2 * short,
+        f"{short:.2f} {unit} there",
+    )
 
 
 if __name__ == "__main__":
