@@ -27,7 +27,7 @@ _SESSION_ID = "nemo_gym.session_id"
 _HEADER_VALUE = re.compile(r"[\w.:\-]{1,128}", re.ASCII)
 _OWN_ID = re.compile(r"\d+-[0-9a-f]{32}", re.ASCII)
 _SIGNATURE_LENGTH = 24
-_SIGNATURES_KEPT = 16_384
+_SIGNATURES_KEPT = 4_096
 _EXPIRED_KEPT = 10_000
 """So many expired sessions are remembered, to refuse what still comes for them."""
 
