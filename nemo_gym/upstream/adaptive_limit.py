@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 FIRST_LIMIT = 4.0
 FIRST_GROWTH = 0.5
-"""Of the limit, with each answer, until the first sign: half as many again with each round of answers."""
+"""Requests that the limit grows by with each answer, until the first sign: half as many again with each round."""
 SLOWEST_GROWTH, FASTEST_GROWTH = 0.005, 0.1
-"""The same after it: from one more for two hundred answers to a tenth more with each round."""
+"""The same after a sign: from one more for two hundred answers to a tenth more with each round."""
 ACCELERATION = 1.01
-"""Of growth, with each answer without a sign."""
+"""By which that growth itself grows with each answer."""
 AFTER_REFUSAL = 0.95
 """Of the requests in flight, so many stay allowed."""
 HOLD = 30

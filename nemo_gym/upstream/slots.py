@@ -57,10 +57,6 @@ class Slot:
         if status in REFUSED_STATUSES:
             self.was_refused, self.pause_s = True, retry_after_s(headers) or 0.0
 
-    def came_too_late(self) -> None:
-        """No answer before the deadline: the endpoint has too much to do."""
-        self.was_refused = True
-
 
 class Slots:
     """Those of one endpoint, given in the order in which they were asked for."""
@@ -97,7 +93,7 @@ class Slots:
 
     @asynccontextmanager
     async def slot(self, deadline: float) -> AsyncIterator[Slot]:
-        """Wait for a slot and hold it.
+        """Wait for a slot and hold it, for one request. That it misses its deadline counts as a refusal.
 
         Raises `DeadlineExceeded` where there is none before `deadline` (monotonic), and `EngineRefusedError`, at once,
         where the endpoint asked for a pause until after it.
@@ -108,7 +104,11 @@ class Slots:
             self._in_flight += 1
         slot = Slot(time.monotonic())
         try:
-            yield slot
+            with waiting_for(self.url, "an answer"):
+                yield slot
+        except DeadlineExceeded:
+            slot.was_refused = True
+            raise
         finally:
             self._leave(slot)
 

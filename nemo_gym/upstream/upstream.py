@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from nemo_gym.errors import ConnectionLost, DeadlineExceeded, RequestError, Unreachable
+from nemo_gym.errors import ConnectionLost, RequestError, Unreachable
 from nemo_gym.serving.http import HttpClient, RetryPolicy, retry_after_s
 from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, REFUSED_STATUSES, ByteStream, HttpResponse
 from nemo_gym.serving.in_flight import waiting_for
 from nemo_gym.upstream.replicas import Replicas
-from nemo_gym.upstream.slots import Allowed, EndpointLoad, Slot, Slots
+from nemo_gym.upstream.slots import Allowed, EndpointLoad, Slots
 
 
 class _Answered(Protocol):
@@ -75,7 +75,7 @@ class Upstream:
 
         async def attempt(url: str, deadline: float) -> HttpResponse:
             target = (url.removesuffix("/v1") if at_root else url) + path
-            async with self._slots[url].slot(deadline) as slot, _awaited(url, slot):
+            async with self._slots[url].slot(deadline) as slot:
                 answer = await self._http.request(
                     "POST",
                     target,
@@ -96,7 +96,6 @@ class Upstream:
         async def attempt(url: str, deadline: float) -> _OpenStream:
             async with AsyncExitStack() as opening:
                 slot = await opening.enter_async_context(self._slots[url].slot(deadline))
-                await opening.enter_async_context(_awaited(url, slot))
                 left_s = deadline - time.monotonic()
                 sent = self._http.stream("POST", url + path, body=body, headers=self._headers, timeout_s=left_s)
                 answer = await opening.enter_async_context(sent)
@@ -158,17 +157,6 @@ class _OpenStream:
 
     async def aclose(self) -> None:
         await self.stack.aclose()
-
-
-@asynccontextmanager
-async def _awaited(url: str, slot: Slot) -> AsyncIterator[None]:
-    """Around the wait for an answer: `ng_status` tells of it, and an answer that does not come in time counts."""
-    try:
-        with waiting_for(url, "an answer"):
-            yield
-    except DeadlineExceeded:
-        slot.came_too_late()
-        raise
 
 
 async def _nothing_to_close(_: HttpResponse) -> None:
