@@ -74,6 +74,9 @@ class CpuExecutor:
         from pebble import ProcessPool
 
         context = multiprocessing.get_context("forkserver")
+        # Each worker imports the server's own program, and with it these, which take a second. Workers are killed
+        # often where verifiers are slow, so they are forked from a process that has them already.
+        context.set_forkserver_preload(["nemo_gym.serving.app", "pebble"])
         self._pool = ProcessPool(
             max_workers=self._max_workers, context=context, initializer=_begin, initargs=[self._memory_bytes]
         )
