@@ -10,7 +10,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.benchmarks import clients, endpoints, idle_gaps, imports, in_flight, memory, rollouts, sessions, turns
+from tests.benchmarks import (
+    clients,
+    concurrency,
+    endpoints,
+    idle_gaps,
+    imports,
+    in_flight,
+    memory,
+    rollouts,
+    sessions,
+    turns,
+)
 from tests.benchmarks.report import Report, Target, target_table
 from tests.benchmarks.table import machine
 
@@ -21,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], Report]] = {
     "rollouts": rollouts.report,
     "turns": turns.report,
     "in_flight": in_flight.report,
+    "concurrency": concurrency.report,
     "sessions": sessions.report,
     "idle_gaps": idle_gaps.report,
     "memory": memory.report,
