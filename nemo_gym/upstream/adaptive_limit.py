@@ -56,6 +56,8 @@ class AdaptiveLimit:
         self.limit = limit
         self._starting, self._growth = True, FIRST_GROWTH
         self._fell_at = self._grows_from = now
+        self._taken = 0
+        """Of the requests that were in flight when the limit fell, those that were not refused."""
         self._settled = True
         """Whether the requests in flight are those of the limit. Until then answers count for nothing."""
         self._rate: float | None = None
@@ -83,10 +85,11 @@ class AdaptiveLimit:
     def refused(self, now: float, *, sent_at: float, in_flight: int, pause_s: float = 0.0) -> None:
         """A request was refused, or not answered in time. `in_flight`: with it; `pause_s`: what it costs everybody."""
         self._grows_from = max(self._grows_from, now + (1 + HOLD) * pause_s)
-        if sent_at < self._fell_at:  # one of several that were sent together: the others are all that was taken
-            self.limit = max(1.0, min(self.limit, in_flight - 1))
+        if sent_at < self._fell_at:  # one of several that were sent together
+            self._taken -= 1
+            self.limit = max(1.0, min(self.limit, self._taken))
             return
-        self._fell_at = now
+        self._fell_at, self._taken = now, in_flight - 1
         self._starting, self._growth = False, SLOWEST_GROWTH
         self._go_on_from(AFTER_REFUSAL * min(self.limit, in_flight))
         self._begin_window(now)

@@ -104,7 +104,7 @@ async def measured(case: Case, seconds: float) -> list[Phase]:
             phases = []
             for limits in (case.limits, replace(case.limits, capacity=case.limits.capacity // 2)):
                 await http.request("PUT", f"{endpoint.url}/settings", json=asdict(limits))
-                phases.append(_phase(limits, await _samples(http, endpoint.url, seconds)))
+                phases.append(phase(limits, await _samples(http, endpoint.url, seconds)))
             for task in asking:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
@@ -129,7 +129,8 @@ async def _samples(http: HttpClient, endpoint: str, seconds: float) -> list[tupl
     return samples
 
 
-def _phase(limits: Limits, samples: list[tuple[float, Counts]]) -> Phase:
+def phase(limits: Limits, samples: list[tuple[float, Counts]]) -> Phase:
+    """What an endpoint's counts say."""
     steady = round(STEADY_S / SAMPLE_S)
     pairs = zip(samples, samples[steady:], strict=False)
     found = next((index for index, pair in enumerate(pairs) if _used(limits, *pair) >= ENOUGH), None)
