@@ -6,6 +6,7 @@ Measured beside aiohttp, httpx and a client in Rust: `python -m tests.benchmarks
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -21,6 +22,7 @@ from nemo_gym.errors import ConnectionLost, DeadlineExceeded, RequestError, Unre
 from nemo_gym.serving.connection import Connection, Exchange, StreamedExchange
 from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, ByteStream, Cookie, HttpResponse, parse_set_cookies
 
+MORE_FILES = "give its server more workers (`num_workers`), or raise the limit (`ulimit -Hn`)"
 CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 4.0
 """A connection that was idle for longer is not used again. Most endpoints in Python close theirs after 5 s, ours
@@ -217,7 +219,8 @@ def _why_not(error: Exception) -> str:
     with suppress(AttributeError, IndexError):
         # Where several addresses of a host were tried, asyncio tells of all; they fail alike.
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, socket.gaierror):
-            return os.strerror(error.errno).lower()
+            words = os.strerror(error.errno).lower()
+            return f"{words} in this process; {MORE_FILES}" if error.errno == errno.EMFILE else words
     if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return str(error)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 
 import pytest
 import uvicorn
 
+from nemo_gym.errors import Unreachable
 from nemo_gym.serving import socket_transport
 from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.process import KEEPALIVE_S as OUR_SERVERS_KEEPALIVE_S
@@ -46,3 +49,12 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch
 def test_connections_are_given_up_before_any_usual_server_closes_them() -> None:
     assert uvicorn.Config("").timeout_keep_alive - socket_transport.KEEPALIVE_S >= 1
     assert OUR_SERVERS_KEEPALIVE_S - socket_transport.KEEPALIVE_S >= 1
+
+
+async def test_too_many_open_files_come_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", full)
+    with pytest.raises(Unreachable, match=r"too many open files in this process; give its server more workers"):
+        await HttpClient().request("GET", "http://127.0.0.1:9/")
