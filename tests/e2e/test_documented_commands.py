@@ -14,7 +14,15 @@ import pytest
 from tests.e2e.documents import ROOT, bash_blocks, checkout_in, running, shell
 from tests.needed_programs import marks_for
 
-SEPARATE = ("environments.md", "mcp.md", "performance.md", "recipes.md", "simulated-users.md", "train-demo.md")
+SEPARATE = (
+    "environments.md",
+    "mcp.md",
+    "performance.md",
+    "recipes.md",
+    "reliability.md",
+    "simulated-users.md",
+    "train-demo.md",
+)
 """They hold files and code too, or run for minutes: tests of their own, as for the pages on writing."""
 PAGES = [
     page

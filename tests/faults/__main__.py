@@ -16,12 +16,14 @@ from tests.faults.drills import DRILLS
 from tests.faults.gym import FaultyGym, faulty_gym
 
 SEED = 6
-_HEADER = ("case", "ended in s / deadline", "requested", "completed", "failed", "not run", "orphans", "lines", "ok")
-_WIDTHS = (44, 21, 9, 9, 30, 7, 7, 5, 3)
+_COLUMNS = ("requested", "completed", "failed", "not run", "calls", "orphans", "lines", "ok")
+_HEADER = ("case", "ended in s / deadline", *_COLUMNS)
+_WIDTHS = (37, 21, 9, 9, 30, 7, 5, 7, 5, 3)
 
 
 def reports(chosen: list[Fault | Drill], scratch: Path) -> Iterator[Report]:
     """Play them one after another; all that can live together share one gym."""
+    models = {"faulty", *(case.agent.removesuffix("_agent") for case in chosen if isinstance(case, Fault))}
     with ExitStack() as stack:
         shared: FaultyGym | None = None
         for number, case in enumerate(chosen):
@@ -32,7 +34,7 @@ def reports(chosen: list[Fault | Drill], scratch: Path) -> Iterator[Report]:
             if shared is None:
                 home = scratch / "gym"
                 home.mkdir()
-                shared = stack.enter_context(faulty_gym(home))
+                shared = stack.enter_context(faulty_gym(home, models=models))
             if isinstance(case, Fault):
                 yield play_fault(case, shared, folder, first=1000 * number)
             else:
@@ -44,7 +46,7 @@ def play_drill_alone(drill: Drill, home: Path, folder: Path, *, is_long: bool) -
     home.mkdir()
     folder.mkdir()
     assert drill.own_gym is not None
-    with faulty_gym(home, more=drill.own_gym.environment(home), only="faulty") as gym:
+    with faulty_gym(home, more=drill.own_gym.environment(home), models=["faulty"]) as gym:
         return play_drill(drill, Scene(gym, folder, random.Random(SEED), is_long))
 
 
@@ -57,11 +59,12 @@ def cells(report: Report) -> tuple[str, ...]:
     classes = ", ".join(f"{kind} {count}" for kind, count in sorted(outcome.failed.items()))
     return (
         report.name,
-        f"{outcome.seconds:.1f} / {report.deadline_s:.0f}",
+        f"{report.ended_s:.1f} / {report.deadline_s:g}",
         str(outcome.requested),
         str(outcome.completed),
         classes or "0",
         str(outcome.not_run),
+        "" if report.calls is None else str(report.calls),
         str(len(outcome.orphans)),
         str(len(outcome.message)),
         "no" if report.problems else "yes",

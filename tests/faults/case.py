@@ -56,8 +56,9 @@ class Fault:
             become = failure[FAILURE_CLASS] if failure else "a result" if task in outcome.done else "nothing"
             if become != (self.fails_as or "a result"):
                 found.append(f"task {task} became {become}")
-            if failure and failure["timings"]["total_s"] > self.within_s * 1.05 + SLACK_S:
-                found.append(f"task {task} took {failure['timings']['total_s']:.1f} s of {self.within_s:g} s")
+            took_s = outcome.took_s.get(task, 0.0)
+            if took_s > self.within_s * 1.05 + SLACK_S:
+                found.append(f"task {task} took {took_s:.1f} s of {self.within_s:g} s")
             calls = gym.endpoint.calls[f"{self.fault} row={number}"]
             if self.most_calls is not None and calls > self.most_calls:
                 found.append(f"task {task} called the endpoint {calls} times")
@@ -114,8 +115,12 @@ class Report:
 
     name: str
     outcome: Outcome
+    ended_s: float
+    """After so long: the slowest of the rollouts that met a fault; of a drill, its commands altogether."""
     deadline_s: float
     problems: list[str] = field(default_factory=list)
+    calls: int | None = None
+    """Requests to the endpoint for each rollout that met the fault."""
 
 
 def play_fault(fault: Fault, gym: FaultyGym, folder: Path, first: int) -> Report:
@@ -127,7 +132,9 @@ def play_fault(fault: Fault, gym: FaultyGym, folder: Path, first: int) -> Report
     problems = fault.problems(outcome, gym, broken)
     problems += [f"the healthy task {n} has no result" for n in range(len(rows)) if n not in {*broken, *outcome.done}]
     problems += common_problems(outcome, gym, fault.deadline_s)
-    return Report(fault.name, outcome, fault.deadline_s, problems)
+    calls = max(gym.endpoint.calls[f"{fault.fault} row={number}"] for number in broken.values())
+    slowest_s = max(outcome.took_s.get(task, 0.0) for task in broken)
+    return Report(fault.name, outcome, slowest_s, fault.within_s, problems, calls)
 
 
 def play_drill(drill: Drill, scene: Scene) -> Report:
@@ -142,7 +149,7 @@ def play_drill(drill: Drill, scene: Scene) -> Report:
         problems.append(f"exit code {outcome.exit_code} instead of {drill.exit_code}")
     problems += [f"does not tell {words!r}" for words in drill.says if words not in outcome.output]
     problems += common_problems(outcome, scene.gym, deadline_s)
-    return Report(drill.name, outcome, deadline_s, problems)
+    return Report(drill.name, outcome, outcome.seconds, deadline_s, problems)
 
 
 def common_problems(outcome: Outcome, gym: FaultyGym, deadline_s: float) -> list[str]:

@@ -9,6 +9,7 @@ from tests.faults.gym import AGENT_ATTEMPTS, MODEL_ATTEMPTS, MODEL_TIMEOUT_S, TO
 MODEL_ERROR, MODEL_TIMEOUT = FailureClass.MODEL_ERROR, FailureClass.MODEL_TIMEOUT
 VERIFY_ERROR, TOOL_ERROR = FailureClass.VERIFY_ERROR, FailureClass.TOOL_ERROR
 MODEL_CALL_S = MODEL_TIMEOUT_S + 1.0
+"""The agent's own deadline, which bounds a model call that was refused and is sent again."""
 MOST_REFUSALS = MODEL_ATTEMPTS * AGENT_ATTEMPTS
 
 
@@ -20,13 +21,14 @@ def model(
     most_calls: int = 1,
     agent: str = "faulty_agent",
 ) -> Fault:
-    return Fault(name, fails_as, MODEL_CALL_S, says, fault=fault, agent=agent, most_calls=most_calls)
+    within_s = MODEL_TIMEOUT_S if agent == "faulty_agent" else MODEL_CALL_S
+    return Fault(name, fails_as, within_s, says, fault=fault, agent=agent, most_calls=most_calls)
 
 
 CONNECTIONS = (
-    Fault("connection refused", MODEL_ERROR, MODEL_CALL_S, ("connection refused",), agent="refused_agent"),
-    Fault("unknown host", MODEL_ERROR, MODEL_CALL_S, ("no-such-host.invalid",), agent="unknown_agent"),
-    Fault("no answer to a connection", MODEL_TIMEOUT, MODEL_CALL_S, ("within 4 s",), agent="lost_agent"),
+    Fault("connection refused", MODEL_ERROR, MODEL_TIMEOUT_S, ("connection refused",), agent="refused_agent"),
+    Fault("unknown host", MODEL_ERROR, MODEL_TIMEOUT_S, ("no-such-host.invalid",), agent="unknown_agent"),
+    Fault("no answer to a connection", MODEL_TIMEOUT, MODEL_TIMEOUT_S, ("within 4 s",), agent="lost_agent"),
     model("no answer to a request", "silence", MODEL_TIMEOUT, "no complete answer within"),
     model("an answer that drips", "drip", MODEL_TIMEOUT, "no complete answer within"),
     model("connection reset", "reset", MODEL_ERROR, "the connection broke"),

@@ -62,6 +62,8 @@ class Outcome:
     """By task index."""
     done: set[int] = field(default_factory=set)
     """Task indices of results."""
+    took_s: dict[int, float] = field(default_factory=dict)
+    """From the begin to the end of a rollout, as its agent tells, by task index."""
     orphans: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What is wrong with the files: a rollout counted twice or not at all, a reward that nobody gave."""
@@ -180,6 +182,8 @@ def account(results: Path, outcome: Outcome) -> None:
     outcome.failed = Counter(failure[FAILURE_CLASS] for failure in failures)
     outcome.failures = {failure[TASK_INDEX]: failure for failure in failures}
     outcome.done = {task for task, _ in done}
+    ended = [*lines_of(results), *failures]
+    outcome.took_s = {line[TASK_INDEX]: line["timings"]["total_s"] for line in ended if "timings" in line}
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

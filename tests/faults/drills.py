@@ -12,6 +12,7 @@ from functools import partial
 
 import orjson
 
+from nemo_gym.schemas.rollout import FailureClass
 from tests.e2e.documents import environment
 from tests.faults.case import Drill, Scene
 from tests.faults.collecting import Outcome, Row, row
@@ -33,6 +34,17 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def one_malformed(scene: Scene) -> Outcome:
+    """One bad answer among many good ones costs one rollout."""
+    rows = [row(200_000 + n, "html" if n == 150 else "nothing") for n in range(300)]
+    outcome = scene.collecting(rows).end()
+    if outcome.failed.total() != 1:
+        outcome.problems.append(f"{outcome.failed.total()} rollouts failed")
+    if not (scene.folder / "out_aggregate_metrics.json").exists():
+        outcome.problems.append("no metrics are written")
+    return outcome
 
 
 def killed_at_random(scene: Scene) -> Outcome:
@@ -159,6 +171,13 @@ def interrupted_twice(scene: Scene) -> Outcome:
 
 
 DRILLS = (
+    Drill(
+        "one malformed answer in 300",
+        one_malformed,
+        20,
+        may_fail_as=frozenset({FailureClass.MODEL_ERROR}),
+        only_long=True,
+    ),
     Drill("the collector is killed at random", killed_at_random, 40, long_deadline_s=400),
     Drill("the disk is full", full_disk, 15, long_deadline_s=60),
     Drill("two collectors with one output", two_collectors, 20, exit_code=130, leaves_not_run=True, only_long=True),

@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from nemo_gym.launch.guardian import processes_of
@@ -31,6 +31,8 @@ PATIENCE_S = 60.0
 GONE_S = 5.0
 """So soon everything has to be gone that nobody needs any more."""
 
+MODELS = ("faulty", "refusing", "pausing", "refused", "unknown", "lost")
+"""Each with an agent of its own: before the faulty endpoint, or before none."""
 _ENVIRONMENT = """\
 faulty:
   resources_servers:
@@ -78,7 +80,6 @@ class FaultyGym:
     head_url: str
     log: Path
     """What `ng_run` says."""
-    _said: list[int] = field(default_factory=lambda: [0])
 
     def servers(self) -> dict[str, ServerStatus]:
         """By instance name, as the head server has it now."""
@@ -112,8 +113,10 @@ class FaultyGym:
 
 
 @contextmanager
-def faulty_gym(folder: Path, *, more: Mapping[str, str] | None = None, only: str | None = None) -> Iterator[FaultyGym]:
-    """Start it in an empty folder. `more`: environment variables; `only`: the one model that is needed."""
+def faulty_gym(
+    folder: Path, *, more: Mapping[str, str] | None = None, models: Collection[str] = MODELS
+) -> Iterator[FaultyGym]:
+    """Start it in an empty folder. `more`: environment variables; `models`: those that are needed."""
     shutil.copytree(ENVIRONMENT, folder / "resources_servers" / "faulty", ignore=shutil.ignore_patterns("__pycache__"))
     with ExitStack() as stack:
         endpoint = stack.enter_context(faulty_endpoint())
@@ -126,7 +129,7 @@ def faulty_gym(folder: Path, *, more: Mapping[str, str] | None = None, only: str
             "unknown": "http://no-such-host.invalid/v1",
             "lost": stack.enter_context(black_hole()),
         }
-        blocks = [_block(name, url) for name, url in urls.items() if only in (None, name)]
+        blocks = [_block(name, url) for name, url in urls.items() if name in models]
         (folder / "faulty.yaml").write_text(_ENVIRONMENT + "".join(blocks))
         log = folder / "ng_run.log"
         command = ["ng_run", "+config_paths=[faulty.yaml]", "+max_restarts=1000"]

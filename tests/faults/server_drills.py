@@ -38,7 +38,7 @@ def killed_at_random(scene: Scene) -> Outcome:
     """Each server with `kill -9` at random moments; it comes back, and in the end every rollout has its result."""
     gym = scene.gym
     rounds = 3 if scene.is_long else 1
-    rows = [row(n, "slow") for n in range(150 * rounds)]
+    rows = [row(n, "slow") for n in range(450 if scene.is_long else 100)]
     collecting = scene.collecting(rows, "+num_samples_in_parallel=8", "+max_attempts=1000")
     collecting.until_results()
     for name in scene.rng.sample(KILLED, len(KILLED)) * rounds:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.documents import ROOT, bash_blocks, only, shell
 from tests.faults.case import HEALTHY_ROWS, Scene, common_problems, play_drill
 from tests.faults.catalogue import FAULTS
 from tests.faults.collecting import Collecting, row
@@ -17,6 +19,7 @@ from tests.faults.gym import FaultyGym, faulty_gym
 # Few tests of many cases: those of a module may be shared out to several processes, each with a gym of its own.
 pytestmark = pytest.mark.e2e
 
+PAGE = ROOT / "docs" / "reliability.md"
 SEED = 6
 DEADLINE_S = max(fault.deadline_s for fault in FAULTS)
 
@@ -52,6 +55,16 @@ def test_collections_in_trouble_end_as_promised(gym: FaultyGym, tmp_path: Path) 
     assert {name: problems for name, problems in found.items() if problems} == {}
 
 
-def test_no_case_is_there_twice() -> None:
-    names = [case.name for case in (*FAULTS, *DRILLS)]
+def test_the_page_has_every_case_once_and_the_makefile_plays_them() -> None:
+    rows = re.findall(r"^\| (.+?) +\| [\d.]+ / \d+ ", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    names = [name for row in rows for name in row.split("; ")]
+    assert names == [case.name for case in (*FAULTS, *DRILLS)]
     assert len(set(names)) == len(names)
+    assert "make faults\n" in bash_blocks(PAGE)
+    assert "-m tests.faults\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_the_command_of_the_page_plays_a_few_cases() -> None:
+    said = shell(only(bash_blocks(PAGE), "python -m"), ROOT)
+    assert "1 of 1 cases ended as promised" in said
+    assert "the connection broke" in said
