@@ -80,7 +80,9 @@ class LocalVLLMModelConfig(VLLMServerConfig):
 
     def environment_of(self, replica: int) -> dict[str, str]:
         """All environment variables of one replica's process."""
-        environment = {**os.environ, **self.vllm_serve_env_vars, "VLLM_API_KEY": self.api_key}
+        # A grammar of tool calls would choose among tokens, and no trainer knows from how many.
+        for_training = {"VLLM_ENFORCE_STRICT_TOOL_CALLING": "0"} if self.return_token_id_information else {}
+        environment = {**for_training, **os.environ, **self.vllm_serve_env_vars, "VLLM_API_KEY": self.api_key}
         # Or the launcher's guardian would kill the tether with the rest of a run before that has killed vLLM's engine,
         # which hides its environment from the guardian.
         environment.pop(RUN_VARIABLE, None)

@@ -69,6 +69,23 @@ async def test_vllm_is_started_as_configured_and_ended_with_all_it_started(stage
     await until_gone(about["child"])
 
 
+@pytest.mark.parametrize(
+    ("with_tokens", "set_by_user", "expected"), [(False, None, None), (True, None, "0"), (True, "1", "1")]
+)
+async def test_with_tokens_no_grammar_chooses_among_them_unless_asked_for(
+    stage: Any,
+    http: HttpClient,
+    monkeypatch: pytest.MonkeyPatch,
+    with_tokens: bool,
+    set_by_user: str | None,
+    expected: str | None,
+) -> None:
+    if set_by_user is not None:
+        monkeypatch.setenv("VLLM_ENFORCE_STRICT_TOOL_CALLING", set_by_user)
+    about = await ask(http, await stage.local(return_token_id_information=with_tokens))
+    assert about["strict_tools"] == expected
+
+
 async def test_replicas_share_the_gpus_and_rollouts_spread_over_them(stage: Any, http: HttpClient) -> None:
     url = await stage.local(num_replicas=2, tensor_parallel_size=2)
     seen = {(about["pid"], about["gpus"]) for about in [await ask(http, url, f"r{index}") for index in range(12)]}

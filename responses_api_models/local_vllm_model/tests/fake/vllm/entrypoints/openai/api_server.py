@@ -22,8 +22,12 @@ from nemo_gym.upstream.fake_vllm import FakeVLLM, Said
 
 def about_this_process() -> str:
     """JSON: what a test wants to know."""
-    gpus, key = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ.get("VLLM_API_KEY")
-    return json.dumps({"pid": os.getpid(), "child": CHILD.pid, "arguments": sys.argv[1:], "gpus": gpus, "key": key})
+    told = {
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "key": os.environ.get("VLLM_API_KEY"),
+        "strict_tools": os.environ.get("VLLM_ENFORCE_STRICT_TOOL_CALLING"),
+    }
+    return json.dumps({"pid": os.getpid(), "child": CHILD.pid, "arguments": sys.argv[1:], **told})
 
 
 def answer(_: dict[str, Any]) -> Said:
