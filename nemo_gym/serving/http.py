@@ -106,7 +106,8 @@ class HttpClient:
                     raise
             else:
                 wait_s = retry.delay_s(attempt, retry_after_s(response.headers))
-                may_repeat = response.status in REFUSED_STATUSES or (retry.retry_delivered and response.status >= 500)
+                refused = response.status in REFUSED_STATUSES or (retry.retry_delivered and response.status >= 500)
+                may_repeat = refused and not response.was_tried_enough
                 if not may_repeat or attempt >= retry.max_attempts or time.monotonic() + wait_s > give_up_at:
                     return response
             await asyncio.sleep(wait_s)

@@ -12,6 +12,9 @@ from nemo_gym.errors import BadBody
 
 REFUSED_STATUSES = frozenset({429, 503})
 """Statuses by which a server says that it did not process the request."""
+TRIED_ENOUGH = ("x-should-retry", "false")
+"""Header of a refusal whose sender has tried itself as often as it may: bounds of several servers must not multiply.
+OpenAI's clients know it too."""
 MAX_ANSWER_BYTES = 1 << 30
 """As much is received of one answer, unless its caller wants less: a body without end must not fill the memory."""
 
@@ -51,6 +54,12 @@ class HttpResponse:
     @property
     def ok(self) -> bool:
         return self.status < 400
+
+    @property
+    def was_tried_enough(self) -> bool:
+        """Whether its sender says so."""
+        name, value = TRIED_ENOUGH
+        return self.headers.get(name) == value
 
     @property
     def content(self) -> _Content:

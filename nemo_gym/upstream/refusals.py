@@ -10,7 +10,7 @@ from starlette.responses import Response as HttpAnswer
 
 from nemo_gym.errors import ConversionError, EngineRefusedError
 from nemo_gym.schemas.validation import explain
-from nemo_gym.serving.http_response import HttpResponse
+from nemo_gym.serving.http_response import REFUSED_STATUSES, TRIED_ENOUGH, HttpResponse
 from nemo_gym.serving.middleware import error_response
 
 _OVERFLOW = re.compile(
@@ -37,13 +37,16 @@ def refusal(answer: HttpResponse, secret: str) -> HttpAnswer:
     refused = error_response(answer.status, "upstream_error", message)
     if "retry-after" in answer.headers:
         refused.headers["retry-after"] = answer.headers["retry-after"]
+    if answer.status in REFUSED_STATUSES:
+        name, value = TRIED_ENOUGH
+        refused.headers[name] = value
     return refused
 
 
 def engine_refusal(answer: HttpResponse, secret: str) -> EngineRefusedError:
     """The same, to be raised."""
     refused = refusal(answer, secret)
-    handed_on = {key: value for key, value in refused.headers.items() if key == "retry-after"}
+    handed_on = {key: value for key, value in refused.headers.items() if key in ("retry-after", TRIED_ENOUGH[0])}
     return EngineRefusedError(refused.status_code, bytes(refused.body), handed_on)
 
 

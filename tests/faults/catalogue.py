@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from nemo_gym.schemas.rollout import FailureClass
 from tests.faults.case import Fault
-from tests.faults.gym import AGENT_ATTEMPTS, MODEL_ATTEMPTS, MODEL_TIMEOUT_S, TOOL_TIMEOUT_S, VERIFY_TIMEOUT_S
+from tests.faults.gym import MODEL_ATTEMPTS, MODEL_TIMEOUT_S, TOOL_TIMEOUT_S, VERIFY_TIMEOUT_S
 
 MODEL_ERROR, MODEL_TIMEOUT = FailureClass.MODEL_ERROR, FailureClass.MODEL_TIMEOUT
 VERIFY_ERROR, TOOL_ERROR = FailureClass.VERIFY_ERROR, FailureClass.TOOL_ERROR
 MODEL_CALL_S = MODEL_TIMEOUT_S + 1.0
 """The agent's own deadline, which bounds a model call that was refused and is sent again."""
-MOST_REFUSALS = MODEL_ATTEMPTS * AGENT_ATTEMPTS
 
 
 def model(
@@ -43,9 +42,9 @@ REFUSALS = (
         "429 with Retry-After, then an answer", "refuses_429_burst_politely", None, most_calls=2, agent="refusing_agent"
     ),
     model("429 with Retry-After of an hour", "refuses_429_for_an_hour", MODEL_ERROR, "HTTP 429", agent="pausing_agent"),
-    model("429 for ever", "refuses_429", MODEL_ERROR, "HTTP 429", most_calls=MOST_REFUSALS, agent="refusing_agent"),
+    model("429 for ever", "refuses_429", MODEL_ERROR, "HTTP 429", most_calls=MODEL_ATTEMPTS, agent="refusing_agent"),
     model("503, then an answer", "refuses_503_burst", None, most_calls=3, agent="refusing_agent"),
-    model("503 for ever", "refuses_503", MODEL_ERROR, "HTTP 503", most_calls=MOST_REFUSALS, agent="refusing_agent"),
+    model("503 for ever", "refuses_503", MODEL_ERROR, "HTTP 503", most_calls=MODEL_ATTEMPTS, agent="refusing_agent"),
     model("500, then an answer", "refuses_500_burst", MODEL_ERROR, "HTTP 500"),
     model("500 for ever", "refuses_500", MODEL_ERROR, "HTTP 500"),
     model("502, then an answer", "refuses_502_burst", MODEL_ERROR, "HTTP 502"),

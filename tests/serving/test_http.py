@@ -145,6 +145,13 @@ async def test_a_refused_request_is_sent_again_after_retry_after(client: HttpCli
     assert len(seen) == 2 and time.monotonic() - started >= 0.3
 
 
+async def test_a_refusal_by_who_has_tried_enough_is_not_sent_again(client: HttpClient) -> None:
+    handler, seen = answering(answer(b"", "429 Too Many", "X-Should-Retry: false\r\n"))
+    async with listening(handler) as url:
+        assert (await client.request("POST", url, json={}, retry=QUICK)).status == 429
+    assert len(seen) == 1
+
+
 async def test_endless_refusals_end_with_the_last_answer(client: HttpClient) -> None:
     handler, seen = answering(answer(b"later", "429 Slow Down"))
     async with listening(handler) as url:

@@ -44,5 +44,10 @@ def test_other_mistakes_do_not_have_it(message: str) -> None:
     assert code_of(message) is None
 
 
+@pytest.mark.parametrize(("status", "told"), [(429, "false"), (503, "false"), (500, None), (400, None)])
+def test_who_asked_for_a_refused_call_is_told_that_it_was_tried_enough(status: int, told: str | None) -> None:
+    assert refusal(HttpResponse("http://x", status, {}, b"{}"), secret="").headers.get("x-should-retry") == told
+
+
 def test_a_failing_engine_is_no_overflow_whatever_it_says() -> None:
     assert code_of(OVERFLOWS[0], status=500) is None
