@@ -104,7 +104,7 @@ def _on_disk_of(kilobytes: int, command: str) -> str:
     """The command with a small disk under its folder, which is copied back; else with a limit of each file's size."""
     can_mount = subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode == 0
     if not can_mount:
-        return f"ulimit -f {kilobytes}; {command}"
+        return f"ulimit -f {kilobytes // 3}; {command}"
     inside = (
         f"mkdir disk && mount -t tmpfs -o size={kilobytes}k tmpfs disk && cp -P tasks.jsonl .nemo_gym disk && "
         f"cd disk && ({command}); code=$?; cd .. && cp disk/out* . ; exit $code"
