@@ -21,6 +21,7 @@ TOLD = 100
 _MAX_PATH = 200
 _ROLLOUT_PREFIX = "/ng-rollout/"
 _HEADER = ROLLOUT_ID_HEADER.encode()
+_NONE: Scope = {}
 
 _current: ContextVar[Work | None] = ContextVar("nemo_gym_work", default=None)
 
@@ -81,10 +82,10 @@ class _Wait:
 class Work:
     """One request that is being served. What its report needs beside is looked up only when somebody asks."""
 
-    __slots__ = ("_scope", "began", "waited_until", "waits")
+    __slots__ = ("began", "scope", "waited_until", "waits")
 
     def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+        self.scope = scope
         self.began = self.waited_until = time.monotonic()
         self.waits: list[_Wait] = []
 
@@ -94,12 +95,12 @@ class Work:
         return self.waits[0].since if self.waits else self.waited_until
 
     def report(self, now: float) -> Waiting:
-        body = body_of(self._scope)
+        body = body_of(self.scope)
         row = body if isinstance(body, dict) else {}
         oldest = self.waits[0] if self.waits else None
         return Waiting(
-            path=self._scope["path"][:_MAX_PATH],
-            rollout_id=_rollout_id(self._scope, row),
+            path=self.scope["path"][:_MAX_PATH],
+            rollout_id=_rollout_id(self.scope, row),
             task_index=_index(row, TASK_INDEX),
             rollout_index=_index(row, ROLLOUT_INDEX),
             what=oldest.what if oldest else "",
@@ -128,6 +129,7 @@ class InFlight:
         """Seconds that it took."""
         work, token = begun
         self._works.discard(work)
+        work.scope = _NONE  # whatever was begun meanwhile, such as a connection that is kept, goes on knowing this work
         _current.reset(token)
         return time.monotonic() - work.began
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from nemo_gym.errors import DeadlineExceeded, EngineRefusedError
 from nemo_gym.serving.http import retry_after_s
@@ -20,7 +20,15 @@ from nemo_gym.serving.in_flight import waiting_for
 from nemo_gym.serving.middleware import error_response
 from nemo_gym.upstream.adaptive_limit import FIRST_LIMIT, AdaptiveLimit
 
-Allowed = Annotated[int, Field(ge=1)] | Literal["auto"] | None
+
+def _allowed(value: object) -> object:
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if number is None or number == "auto" or (isinstance(number, int) and number is not True and number >= 1):
+        return number
+    raise ValueError("must be a whole number from 1 on, or `auto`; null is no limit")
+
+
+Allowed = Annotated[int | Literal["auto"] | None, BeforeValidator(_allowed)]
 """Requests at a time: so many, as many as turn out well, or any number."""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextvars import Context
 from typing import Any
 
@@ -78,6 +80,21 @@ def test_the_rollout_is_named_by_header_or_path(asked: dict[str, Any], rollout_i
     begun = table.begin(asked)
     assert only(seen(table)).rollout_id == rollout_id
     table.end(begun)
+
+
+async def test_what_outlives_a_request_does_not_keep_its_body() -> None:
+    class Body(dict[str, Any]):
+        """Weakly known, as plain dicts cannot be."""
+
+    table, body = InFlight(), Body()
+    known = weakref.ref(body)
+    begun = table.begin({**scope(), "nemo_gym.json_body": body})
+    outliving = asyncio.create_task(asyncio.Event().wait())
+    table.end(begun)
+    del begun, body
+    gc.collect()
+    assert known() is None
+    outliving.cancel()
 
 
 def test_only_the_longest_waits_are_told_of_many() -> None:

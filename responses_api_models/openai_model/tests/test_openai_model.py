@@ -276,6 +276,7 @@ async def test_a_number_that_is_none_is_refused(body: Json, stage: Any, http: Ht
     url = await stage.openai_model(endpoint.url, max_concurrent_requests="auto")
     answer = await http.request("POST", f"{url}/concurrency", json=body)
     assert answer.status == 422 and "max_concurrent_requests" in answer.text
+    assert len(answer.parse()["error"]["mistakes"]) <= 2
     assert (await http.request("GET", f"{url}/concurrency")).parse()["max_concurrent_requests"] == "auto"
 
 
