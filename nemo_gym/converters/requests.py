@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from nemo_gym.config.shown import shown
 from nemo_gym.converters.dialect import OPENAI_DIALECT, ChatDialect
 from nemo_gym.converters.messages import to_chat_messages, to_items
 from nemo_gym.errors import ConversionError
 from nemo_gym.schemas.chat_completions import ChatCompletionCreateParams
 from nemo_gym.schemas.responses import FunctionTool, ResponseCreateParams
+from nemo_gym.schemas.validation import explain
+
+Request = TypeVar("Request", bound=BaseModel)
 
 _SAME_IN_BOTH = {"model", "parallel_tool_calls", "temperature", "top_p", "store", "stream", "user"}
 _REFUSED_IN_CHAT = {"previous_response_id", "background", "conversation", "prompt"}
@@ -20,7 +27,8 @@ _LEFT_OUT_IN_CHAT = {"context_management"}
 def to_chat_request(params: ResponseCreateParams, dialect: ChatDialect = OPENAI_DIALECT) -> ChatCompletionCreateParams:
     """The chat request that asks for the same.
 
-    Raises `ConversionError` for hosted tools, their items, and parameters that refer to the server's own storage.
+    Raises `ConversionError` for hosted tools, their items, parameters that refer to the server's own storage, and
+    whatever else no chat request may hold.
     """
     params = unfold_metadata(params)
     given = params.model_dump(include=_SAME_IN_BOTH | _REFUSED_IN_CHAT, exclude_none=True)
@@ -45,14 +53,14 @@ def to_chat_request(params: ResponseCreateParams, dialect: ChatDialect = OPENAI_
     text = params.text or {}
     _put(request, "verbosity", text.get("verbosity"))
     _put(request, "response_format", _response_format(text.get("format")))
-    return ChatCompletionCreateParams.model_validate(request)
+    return _checked(ChatCompletionCreateParams, request)
 
 
 def unfold_metadata(params: ResponseCreateParams) -> ResponseCreateParams:
     """The same request with the older form of extras, JSON text in `metadata`, made direct parameters.
 
     `metadata.extra_body` holds any parameters and wins over direct ones, `metadata.chat_template_kwargs` one of that
-    name. Raises `ConversionError` where the text is no JSON object.
+    name. Raises `ConversionError` where the text is no JSON object, or holds what no request may.
     """
     metadata = params.metadata or {}
     if not metadata.keys() & {"extra_body", "chat_template_kwargs"}:
@@ -63,7 +71,8 @@ def unfold_metadata(params: ResponseCreateParams) -> ResponseCreateParams:
     if template_kwargs:
         direct = (params.model_extra or {}).get("chat_template_kwargs") or {}
         extras["chat_template_kwargs"] = {**direct, **extras.get("chat_template_kwargs", {}), **template_kwargs}
-    return params.model_copy(update={**extras, "metadata": rest or None})
+    given = {name: getattr(params, name) for name in params.model_fields_set}
+    return _checked(ResponseCreateParams, given | (params.model_extra or {}) | extras | {"metadata": rest or None})
 
 
 def to_responses_request(
@@ -101,7 +110,14 @@ def to_responses_request(
         _put(request, "top_logprobs", params.top_logprobs)
     if params.reasoning_effort is not None:
         request["reasoning"] = {"effort": params.reasoning_effort}
-    return ResponseCreateParams.model_validate(request)
+    return _checked(ResponseCreateParams, request)
+
+
+def _checked(request_class: type[Request], values: Mapping[str, Any]) -> Request:
+    try:
+        return request_class.model_validate(values)
+    except ValidationError as error:
+        raise ConversionError("; ".join(explain(error)[:5])) from None
 
 
 def _chat_tool(tool: FunctionTool, index: int) -> dict[str, Any]:
@@ -111,43 +127,70 @@ def _chat_tool(tool: FunctionTool, index: int) -> dict[str, Any]:
     return {"type": "function", "function": tool.model_dump(exclude={"type"}, exclude_none=True)}
 
 
-def _chat_tool_choice(choice: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+def _chat_tool_choice(choice: object, place: str = "tool_choice") -> str | dict[str, Any] | None:
     """`{"type": "function", "name": n}` → `{"type": "function", "function": {"name": n}}`, inside allowed tools too."""
     if choice is None or isinstance(choice, str):
         return choice
-    kind = choice.get("type")
+    given = _object(choice, place)
+    kind = given.get("type")
     if kind == "function":
-        return {"type": "function", "function": {"name": choice["name"]}}
+        return {"type": "function", "function": {"name": _needed(given, "name", place)}}
     if kind == "allowed_tools":
-        tools = [_chat_tool_choice(tool) for tool in choice["tools"]]
-        return {"type": "allowed_tools", "allowed_tools": {"mode": choice["mode"], "tools": tools}}
-    raise ConversionError(f"tool_choice.type: Chat Completions has no `{kind}`")
+        tools = [_chat_tool_choice(tool, f"{place}.tools") for tool in _list(_needed(given, "tools", place), place)]
+        mode = _needed(given, "mode", place)
+        return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+    raise ConversionError(f"{place}.type: Chat Completions has no `{shown(kind)}`")
 
 
-def _responses_tool_choice(choice: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+def _responses_tool_choice(choice: object, place: str = "tool_choice") -> str | dict[str, Any] | None:
     if choice is None or isinstance(choice, str):
         return choice
-    kind = choice.get("type")
+    given = _object(choice, place)
+    kind = given.get("type")
     if kind == "function":
-        return {"type": "function", "name": choice["function"]["name"]}
+        function = _object(_needed(given, "function", place), f"{place}.function")
+        return {"type": "function", "name": _needed(function, "name", f"{place}.function")}
     if kind == "allowed_tools":
-        allowed = choice["allowed_tools"]
-        tools = [_responses_tool_choice(tool) for tool in allowed["tools"]]
-        return {"type": "allowed_tools", "mode": allowed["mode"], "tools": tools}
-    raise ConversionError(f"tool_choice.type: the Responses API has no `{kind}`")
+        place = f"{place}.allowed_tools"
+        allowed = _object(_needed(given, "allowed_tools", place), place)
+        tools = [_responses_tool_choice(tool, place) for tool in _list(_needed(allowed, "tools", place), place)]
+        return {"type": "allowed_tools", "mode": _needed(allowed, "mode", place), "tools": tools}
+    raise ConversionError(f"{place}.type: the Responses API has no `{shown(kind)}`")
 
 
-def _response_format(text_format: dict[str, Any] | None) -> dict[str, Any] | None:
+def _response_format(text_format: object) -> dict[str, Any] | None:
     """`text.format` as `response_format`: a JSON schema's fields move one level down."""
-    if text_format is None or text_format.get("type") != "json_schema":
-        return text_format
-    return {"type": "json_schema", "json_schema": {k: v for k, v in text_format.items() if k != "type"}}
+    if text_format is None:
+        return None
+    given = _object(text_format, "text.format")
+    if given.get("type") != "json_schema":
+        return given
+    return {"type": "json_schema", "json_schema": {k: v for k, v in given.items() if k != "type"}}
 
 
 def _text_format(response_format: dict[str, Any] | None) -> dict[str, Any] | None:
     if response_format is None or response_format.get("type") != "json_schema":
         return response_format
-    return {"type": "json_schema", **response_format["json_schema"]}
+    place = "response_format.json_schema"
+    return {"type": "json_schema", **_object(response_format.get("json_schema"), place)}
+
+
+def _object(value: object, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConversionError(f"{place}: must be a JSON object, is {type(value).__name__}")
+    return value
+
+
+def _list(value: object, place: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ConversionError(f"{place}.tools: must be a list, is {type(value).__name__}")
+    return value
+
+
+def _needed(holder: Mapping[str, Any], key: str, place: str) -> Any:
+    if key not in holder:
+        raise ConversionError(f"{place}.{key}: is missing")
+    return holder[key]
 
 
 def _json_object(value: Any, place: str) -> dict[str, Any]:
@@ -157,9 +200,7 @@ def _json_object(value: Any, place: str) -> dict[str, Any]:
         parsed = json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError as error:
         raise ConversionError(f"{place}: no JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise ConversionError(f"{place}: must be a JSON object, is {type(parsed).__name__}")
-    return dict(parsed)
+    return dict(_object(parsed, place))
 
 
 def _put(target: dict[str, Any], key: str, value: Any) -> None:

@@ -16,6 +16,34 @@ from tests.fuzz.fuzzed_server import COMPONENTS, ENVIRONMENTS, ROOT, FuzzedServe
 
 METHODS = ("get", "post", "put", "delete", "patch")
 
+_ADD = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "number"}}}, "strict": False}
+_SCHEMA = {"name": "sum", "schema": {"type": "object"}}
+MODEL_CALLS: list[dict[str, Any]] = [
+    {
+        "input": [{"role": "user", "content": [{"type": "input_text", "text": "2 + 2?"}]}],
+        "instructions": "Be brief.",
+        "tools": [{"type": "function", **_ADD}],
+        "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "add"}]},
+        "text": {"format": {"type": "json_schema", **_SCHEMA}, "verbosity": "low"},
+        "reasoning": {"effort": "low"},
+        "include": ["message.output_text.logprobs"],
+        "metadata": {"extra_body": '{"top_k": 5}', "chat_template_kwargs": '{"enable_thinking": false}'},
+        "max_output_tokens": 5,
+    },
+    *(
+        {
+            "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}],
+            "tools": [{"type": "function", "function": _ADD}],
+            "tool_choice": {"type": "function", "function": {"name": "add"}},
+            "response_format": {"type": "json_schema", "json_schema": _SCHEMA},
+            "stop": ["\n"],
+            "stream": stream,
+        }
+        for stream in (False, True)
+    ),
+]
+"""Requests to a model server with much in them."""
+
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.UnsupportedFieldAttributeWarning")
 
 
@@ -30,13 +58,8 @@ def real_bodies(name: str) -> list[Any]:
     rows = [json.loads(line) for line in (folder / "data" / "example.jsonl").read_text(encoding="utf-8").splitlines()]
     verify = json.loads((folder / "data" / "example_verify.json").read_text(encoding="utf-8"))
     requests = [row["responses_create_params"] for row in rows]
-    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
-    calls = [
-        {"messages": messages, "stream": stream, "tools": [{"type": "function", "function": {"name": "add"}}]}
-        for stream in (False, True)
-    ]
-    said = [{**request, "stream": True} for request in requests[:1]]
-    return [*rows, verify, verify, *requests, *said, *calls, {"verify_responses": [{**verify, "reward": 1.0}] * 2}]
+    verified = {"verify_responses": [{**verify, "reward": 1.0}] * 2}
+    return [*rows, verify, verify, *requests, {**requests[0], "stream": True}, *MODEL_CALLS, verified]
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
