@@ -71,7 +71,7 @@ def sentences(told: Sequence[Told], longer_than_s: float) -> list[str]:
         whom = Counter(waiting.whom or server for server, waiting in waits[SHOWN:])
         listed = ", ".join(f"{count} for {name}" for name, count in whom.most_common(3))
         lines.append(f"and {len(waits) - SHOWN} more, of which wait {listed}")
-    return lines
+    return [_printable(line) for line in lines]
 
 
 class _Reports:
@@ -119,6 +119,11 @@ class _Reports:
             chain.append((waiting.whom, same[0]))
             waiting = same[0]
         return chain
+
+
+def _printable(line: str) -> str:
+    """Paths and ids are what clients sent: nothing of them is to act on a terminal."""
+    return "".join(letter if letter.isprintable() else "�" for letter in line)
 
 
 def _whose(waiting: Waiting) -> str:

@@ -64,6 +64,12 @@ def test_a_handler_that_waits_for_nothing_is_at_work_itself() -> None:
     ]
 
 
+def test_nothing_that_a_client_sent_acts_on_the_terminal() -> None:
+    answers = told(judge=[waiting("/\x1b[2J\n/v1", "r\x07", "", "", 9.0)])
+    [line] = sentences(answers, 3)
+    assert line.isprintable() and "/�[2J�/v1" in line
+
+
 def test_short_waits_are_not_told() -> None:
     assert sentences(told(agent=[rollout(0, "model call 1", "policy", 2.9)]), 3) == []
 
