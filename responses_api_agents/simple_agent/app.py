@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from contextlib import suppress
+from http.cookies import CookieError
 from typing import Any
 
 from fastapi import HTTPException
@@ -98,7 +100,8 @@ class SimpleAgent(SimpleResponsesAPIAgent):
             raise HTTPException(502, error.failure.model_dump(mode="json")) from error
         sent = Response(to_json(answer), media_type="application/json")
         for name, value in {**episode.environment.cookies, **episode.model.cookies}.items():
-            sent.set_cookie(name, value)
+            with suppress(CookieError):  # a name that no cookie may have: the client made it up, and keeps it
+                sent.set_cookie(name, value)
         return sent
 
     async def aggregate_metrics(self, body: AggregateMetricsRequest) -> AggregateMetrics:

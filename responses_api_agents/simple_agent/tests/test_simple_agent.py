@@ -165,6 +165,13 @@ async def test_the_agent_answers_as_a_model_too(gym: InProcessGym) -> None:
     assert "ng_session_env" in answer.cookies
 
 
+@pytest.mark.parametrize("cookie", ["0", "a b=c", "path=/", "=", "x=\u00ff"])
+async def test_the_agent_answers_a_client_with_cookies_that_are_none(gym: InProcessGym, cookie: str) -> None:
+    params = ROW["responses_create_params"]
+    answer = await gym.client.post("agent", "/v1/responses", params, headers={"cookie": cookie})
+    assert answer.status == 200 and "ng_session_env" in answer.cookies
+
+
 async def test_aggregate_metrics_are_the_resources_servers(gym: InProcessGym) -> None:
     rollouts = [{"_ng_task_index": 0, "_ng_rollout_index": n, "reward": n} for n in (0, 1)]
     answer = await gym.client.post("agent", "/aggregate_metrics", {"verify_responses": rollouts})
