@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
-
-from nemo_gym.training.demo.options import TrainDemoOptions
 
 
 def demo(*options: str) -> subprocess.CompletedProcess[str]:
@@ -37,11 +33,3 @@ def test_without_torch_it_says_what_to_install() -> None:
 def test_options_that_do_not_fit_are_told_before_anything_is_made(options: tuple[str, ...], said: str) -> None:
     told = demo(*options)
     assert told.returncode == 2 and said in told.stderr
-
-
-def test_the_page_tells_every_option_with_its_default() -> None:
-    page = (Path(__file__).parents[2] / "docs/train-demo.md").read_text(encoding="utf-8")
-    options = page.split("\n## ")[-2]
-    rows = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]*?)`? ?\| ", options, re.MULTILINE))
-    defaults = {name: field.default for name, field in TrainDemoOptions.model_fields.items()}
-    assert rows == {name: "" if default is None else str(default) for name, default in defaults.items()}
