@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from functools import partial
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -17,6 +19,7 @@ from tests.e2e.documents import environment
 from tests.faults.case import Drill, Scene
 from tests.faults.collecting import Outcome, Row, row
 from tests.faults.endpoint import BURST
+from tests.faults.gym import GONE_S
 from tests.faults.server_drills import SERVER_DRILLS
 
 RESUMED = ("+resume_from_cache=true", "+max_attempts=1000")
@@ -148,6 +151,33 @@ def slow_consumer(scene: Scene) -> Outcome:
     return outcome
 
 
+def unread_stream(scene: Scene) -> Outcome:
+    """A client that asks for a stream and does not read it: nothing piles up, and with the client it ends."""
+    server = scene.gym.servers()["faulty_model"]
+    url = urlsplit(server.url)
+    header = (scene.gym.folder / ".nemo_gym" / "latest" / "authorization").read_text().strip()
+    body = orjson.dumps({"input": "fault=endless_stream row=300000", "stream": True})
+    head = f"POST /v1/responses HTTP/1.1\r\nhost: x\r\n{header}\r\ncontent-type: application/json\r\n"
+    outcome = Outcome(0, "", 0.0)
+    before = server.memory_bytes or 0
+    started = time.monotonic()
+    with socket.create_connection((url.hostname, url.port)) as client:
+        client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        if b"delta" not in client.recv(65536) + client.recv(65536):
+            outcome.problems.append("no stream has begun")
+        time.sleep(2.0)
+        grown = (scene.gym.servers()["faulty_model"].memory_bytes or 0) - before
+    if grown > 30_000_000:
+        outcome.problems.append(f"the model server has grown by {grown} bytes")
+    deadline = time.monotonic() + GONE_S
+    while scene.gym.endpoint.in_progress and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if scene.gym.endpoint.in_progress:
+        outcome.problems.append("the endpoint is still streaming")
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
 def interrupted_once(scene: Scene) -> Outcome:
     """What runs may finish, nothing more is begun."""
     collecting = scene.collecting([row(n, "slow") for n in range(300)], "+num_samples_in_parallel=2")
@@ -182,6 +212,7 @@ DRILLS = (
     Drill("the disk is full", full_disk, 15, long_deadline_s=60),
     Drill("two collectors with one output", two_collectors, 20, exit_code=130, leaves_not_run=True, only_long=True),
     Drill("a consumer that takes its time", slow_consumer, 20, only_long=True),
+    Drill("a stream that nobody reads", unread_stream, 15, only_long=True),
     Drill(
         "Ctrl-C",
         interrupted_once,

@@ -117,6 +117,15 @@ async def _endless_body(writer: asyncio.StreamWriter, body: bytes, attempt: int)
         await writer.drain()
 
 
+async def _endless_stream(writer: asyncio.StreamWriter, body: bytes, attempt: int) -> None:
+    event = orjson.dumps({"type": "response.output_text.delta", "item_id": "msg_0", "delta": "x" * 10_000})
+    piece = b"event: response.output_text.delta\ndata: %b\n\n" % event
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+
+
 async def _huge_body(writer: asyncio.StreamWriter, body: bytes, attempt: int) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 200000000\r\n\r\n")
     for _ in range(200):
@@ -216,6 +225,7 @@ FAULTS: Mapping[str, Answer] = {
     "closed_mid_body": _closed_mid_body,
     "drip": _drip,
     "endless_body": _endless_body,
+    "endless_stream": _endless_stream,
     "huge_body": _huge_body,
     "huge_headers": _huge_headers,
     "no_http": _no_http,
