@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import sys
 from collections import deque
 from typing import cast
 
@@ -15,6 +16,8 @@ from nemo_gym.errors import AnswerTooLarge, ConnectionLost, DeadlineExceeded, Re
 _PAUSE_BYTES = 1 << 20
 """A stream that nobody reads is not received further than this."""
 _MAX_HEADER_BYTES = 1 << 20
+GONE_AFTER_S = 60
+"""A peer that vanished without a word, or all of whose packets are dropped, is noticed within so many seconds."""
 
 
 class Connection(asyncio.Protocol):
@@ -90,6 +93,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        notice_silence(cast("socket.socket | None", transport.get_extra_info("socket")))
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is None:
@@ -101,6 +105,15 @@ class Connection(asyncio.Protocol):
         self._closed = True
         if self._exchange is not None:
             self._exchange.end_of_connection(error)
+
+
+def notice_silence(sock: socket.socket | None) -> None:
+    """Have the kernel end a TCP connection whose peer does not even confirm what it gets. On Linux only."""
+    if sys.platform == "linux" and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, GONE_AFTER_S // 2)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(GONE_AFTER_S // 6, 1))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_S * 1000)
 
 
 class Exchange:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import uvicorn
 
 from nemo_gym.errors import Unreachable
-from nemo_gym.serving import socket_transport
+from nemo_gym.serving import connection, socket_transport
 from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.process import KEEPALIVE_S as OUR_SERVERS_KEEPALIVE_S
 
@@ -58,3 +61,22 @@ async def test_too_many_open_files_come_with_what_to_do(monkeypatch: pytest.Monk
     monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", full)
     with pytest.raises(Unreachable, match=r"too many open files in this process; give its server more workers"):
         await HttpClient().request("GET", "http://127.0.0.1:9/")
+
+
+def has_networks_of_its_own() -> bool:
+    try:
+        return subprocess.run(["unshare", "-Urn", "ip", "link"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not has_networks_of_its_own(), reason="needs a network namespace to take down, and `ip`")
+def test_a_server_that_vanishes_without_a_word_is_noticed_before_the_deadline() -> None:
+    command = ["unshare", "-Urn", sys.executable, Path(__file__).parent / "vanishing_server.py", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("ConnectionLost"), done.stdout + done.stderr
+    assert "timed out" in done.stdout
+
+
+def test_a_silent_server_is_noticed_within_ninety_seconds() -> None:
+    assert connection.GONE_AFTER_S <= 90
