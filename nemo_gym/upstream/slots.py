@@ -32,6 +32,10 @@ Allowed = Annotated[int | Literal["auto"] | None, BeforeValidator(_allowed)]
 """Requests at a time: so many, as many as turn out well, or any number."""
 
 
+MAX_PAUSE_S = 120.0
+"""However long an endpoint asks to be left alone, after this it is asked again: one wrong header must not end a run."""
+
+
 class EndpointLoad(BaseModel):
     """How an endpoint is used right now, as `GET /concurrency` tells."""
 
@@ -63,7 +67,7 @@ class Slot:
         """An answer, or its beginning. Errors other than refusals tell nothing of the endpoint's load."""
         self.was_answered = status < 400
         if status in REFUSED_STATUSES:
-            self.was_refused, self.pause_s = True, retry_after_s(headers) or 0.0
+            self.was_refused, self.pause_s = True, min(retry_after_s(headers) or 0.0, MAX_PAUSE_S)
 
 
 class Slots:

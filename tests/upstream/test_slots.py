@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from nemo_gym.errors import DeadlineExceeded, EngineRefusedError
-from nemo_gym.upstream.slots import Allowed, Slot, Slots
+from nemo_gym.upstream.slots import MAX_PAUSE_S, Allowed, Slot, Slots
 
 URL = "http://endpoint/v1"
 
@@ -129,11 +129,18 @@ async def test_a_pause_that_one_is_asked_for_holds_up_all_and_ends(stack: AsyncE
 async def test_a_pause_beyond_the_deadline_is_not_waited_for() -> None:
     slots = Slots(URL, None)
     async with slots.slot(soon()) as slot:
-        slot.came(503, {"retry-after": "3600"})
-    with pytest.raises(EngineRefusedError, match=r"not sent: it asked to be left alone for 3600 s more") as raised:
+        slot.came(503, {"retry-after": "60"})
+    with pytest.raises(EngineRefusedError, match=r"not sent: it asked to be left alone for 60 s more") as raised:
         async with slots.slot(soon()):
             pass
-    assert (raised.value.status, raised.value.headers) == (429, {"retry-after": "3600"})
+    assert (raised.value.status, raised.value.headers) == (429, {"retry-after": "60"})
+
+
+async def test_a_pause_of_an_hour_is_believed_for_two_minutes() -> None:
+    slots = Slots(URL, None)
+    async with slots.slot(soon()) as slot:
+        slot.came(503, {"retry-after": "3600"})
+    assert MAX_PAUSE_S - 5 < slots.load().paused_s <= MAX_PAUSE_S == 120
 
 
 async def test_no_slot_in_time_is_an_error_that_says_so(stack: AsyncExitStack) -> None:
