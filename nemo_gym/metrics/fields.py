@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from nemo_gym.schemas.rollout import AGENT_REF
 
 _NO_METRIC = frozenset({AGENT_REF, "responses_create_params", "response", "turns"})
+LARGEST = 1e150
+"""Squares of larger numbers, which standard deviations are made of, are beyond the range of floats."""
 _MEASUREMENTS = ("usage/", "timings/")
 
 
 def numeric_fields(verify_response: Mapping[str, Any]) -> dict[str, float]:
     """Each numeric field of a verify answer by its path.
 
-    - A bool counts as 1.0 or 0.0. NaN and infinities count as missing.
+    - A bool counts as 1.0 or 0.0. NaN, infinities and what is beyond `LARGEST` count as missing.
     - A nested object counts only if all its leaves are numbers, bools or null (`reward_components`, `usage`,
       `timings`); its paths are joined by `/`. An object that holds text is the environment's own data and is left out,
       as are lists.
@@ -61,4 +62,4 @@ def _finite(value: float) -> float | None:
         number = float(value)
     except OverflowError:  # an integer beyond the range of floats
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= LARGEST else None  # NaN is not, either

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nemo_gym.metrics.aggregate import aggregate_metrics
 from nemo_gym.metrics.fields import is_score, numeric_fields
 
 
@@ -35,6 +36,12 @@ def test_an_object_that_holds_text_is_the_environments_own_data() -> None:
 
 def test_numbers_that_are_not_finite_count_as_missing() -> None:
     assert numeric_fields({"a": float("nan"), "b": float("inf"), "c": 10**400, "d": 1}) == {"d": 1.0}
+
+
+def test_numbers_whose_squares_overflow_count_as_missing() -> None:
+    rows = [{"reward": 1.0, "size": 1.9e154, "_ng_task_index": 0}, {"reward": 0.0, "size": -1e308, "_ng_task_index": 0}]
+    metrics = aggregate_metrics(rows).agent_metrics
+    assert metrics["mean/reward"] == 0.5 and "mean/size" not in metrics
 
 
 def test_usage_is_the_responses_where_the_answer_has_none() -> None:
