@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nemo_gym.schemas.rollout import AGENT_REF
@@ -42,19 +42,28 @@ def is_score(path: str, values: list[float]) -> bool:
 
 
 def _collect(path: str, value: object, found: dict[str, float]) -> None:
-    if isinstance(value, bool | int | float):
-        number = _finite(value)
-        if number is not None:
-            found[path] = number
-    elif isinstance(value, Mapping) and value and _only_numbers(value):
-        for key, leaf in value.items():
-            _collect(f"{path}/{key}", leaf, found)
+    if not all(leaf is None or isinstance(leaf, bool | int | float) for leaf in _leaves(value)):
+        return
+    # No recursion, here and below: JSON may be nested deeper than Python calls.
+    waiting = [(path, value)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += [(f"{path}/{key}", child) for key, child in reversed(list(value.items()))]
+        elif isinstance(value, bool | int | float):
+            number = _finite(value)
+            if number is not None:
+                found[path] = number
 
 
-def _only_numbers(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(_only_numbers(leaf) for leaf in value.values())
-    return value is None or isinstance(value, bool | int | float)
+def _leaves(value: object) -> Iterator[object]:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            waiting += one.values()
+        else:
+            yield one
 
 
 def _finite(value: float) -> float | None:

@@ -18,6 +18,9 @@ from nemo_gym.errors import (
 from nemo_gym.schemas.validation import explain, places
 from nemo_gym.serving.http import to_json
 
+_NESTED_TOO_DEEPLY = ("Recursion limit reached", "Maximum serialization depth exceeded")
+"""How orjson and pydantic refuse to write what they could read."""
+
 
 def error_response(status: int, kind: str, message: str, **details: object) -> Response:
     """`{"error": {"type": ..., "message": ..., ...}}`, the shape of every error answer here."""
@@ -48,4 +51,6 @@ def response_for(error: Exception) -> Response:
         return error_response(status, type(error).__name__, str(error), delivered=error.delivered)
     if isinstance(error, NemoGymError):
         return error_response(500, type(error).__name__, str(error))
+    if any(text in str(error) for text in _NESTED_TOO_DEEPLY):
+        return error_response(422, "invalid_request", "what was sent is nested too deeply: more than 250 levels")
     return error_response(500, type(error).__name__, f"{type(error).__name__}: {error}")

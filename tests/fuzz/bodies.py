@@ -23,10 +23,17 @@ NUMBERS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from([0, -1, 1, 2**31, 2**53 + 1, 1e308, -1e308, 5e-324, -0.0]),
 )
-VALUES: st.SearchStrategy[Json] = st.recursive(
-    st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
-    max_leaves=8,
+_DEEP: list[Json] = [[], {}]
+for _ in range(200):
+    _DEEP = [[_DEEP[0]], {"a": _DEEP[1]}]
+
+VALUES: st.SearchStrategy[Json] = st.one_of(
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), NUMBERS, TEXTS),
+        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
+        max_leaves=8,
+    ),
+    st.sampled_from(_DEEP),
 )
 NO_JSON = st.one_of(
     st.binary(max_size=60),

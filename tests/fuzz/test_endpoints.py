@@ -67,6 +67,7 @@ def test_nothing_that_is_sent_brings_a_server_down(name: str, cases: settings) -
     with fuzzed(name) as server:
         send_bodies(server, cases)
         send_paths_and_headers(server, cases)
+        send_deep_bodies(server)
 
 
 def send_bodies(server: FuzzedServer, cases: settings) -> None:
@@ -86,6 +87,19 @@ def send_bodies(server: FuzzedServer, cases: settings) -> None:
             server.ask_sensibly(method, path, body, headers)
 
     ask_in_one_session()
+
+
+def send_deep_bodies(server: FuzzedServer) -> None:
+    """Bodies nested as deeply as may be read, which is deeper than may be written."""
+    paths = [path.replace("{rollout_id}", "r") for method, path in routes_of(server) if method == "post"]
+    rows, verify = real_bodies(server.name)[:1], real_bodies(server.name)[5]
+    for deep in (b"[" * 1000 + b"]" * 1000, b'{"a":' * 1000 + b"1" + b"}" * 1000):
+        for body in (*rows, verify, *MODEL_CALLS, {"verify_responses": [{"reward": 1.0, "deep": "DEEP"}]}):
+            deeper = orjson.dumps(
+                body | {"deep": "DEEP", "tools": [{**_ADD, "type": "function", "parameters": "DEEP"}]}
+            )
+            for path in paths:
+                server.ask_sensibly("post", path, deeper.replace(b'"DEEP"', deep), {"x-session-id": "deep"})
 
 
 def send_paths_and_headers(server: FuzzedServer, cases: settings) -> None:

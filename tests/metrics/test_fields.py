@@ -44,6 +44,13 @@ def test_numbers_whose_squares_overflow_count_as_missing() -> None:
     assert metrics["mean/reward"] == 0.5 and "mean/size" not in metrics
 
 
+def test_an_object_may_be_nested_deeper_than_python_calls() -> None:
+    nested: object = 1
+    for _ in range(5000):
+        nested = {"a": nested}
+    assert list(numeric_fields({"deep": nested}).values()) == [1.0]
+
+
 def test_usage_is_the_responses_where_the_answer_has_none() -> None:
     nested = {"input_tokens": 7, "input_tokens_details": {"cached_tokens": 2}}
     assert numeric_fields({"response": {"usage": nested}}) == {
