@@ -220,6 +220,7 @@ def publish(run: RealVLLM, seed: int, prompts: list[list[int]]) -> Any:
         input=json.dumps(prompts),
         capture_output=True,
         text=True,
+        cwd=run.folder,  # where the run's token is found
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         timeout=300,
     )
