@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import orjson
 from hypothesis import strategies as st
 
 Json = Any
@@ -24,7 +24,7 @@ NUMBERS = st.one_of(
     st.sampled_from([0, -1, 1, 2**31, 2**53 + 1, 1e308, -1e308, 5e-324, -0.0]),
 )
 _DEEP: list[Json] = [[], {}]
-for _ in range(200):
+for _ in range(80):
     _DEEP = [[_DEEP[0]], {"a": _DEEP[1]}]
 
 VALUES: st.SearchStrategy[Json] = st.one_of(
@@ -33,7 +33,7 @@ VALUES: st.SearchStrategy[Json] = st.one_of(
         lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
         max_leaves=8,
     ),
-    st.sampled_from(_DEEP),
+    st.sampled_from(_DEEP).map(copy.deepcopy),
 )
 NO_JSON = st.one_of(
     st.binary(max_size=60),
@@ -61,7 +61,7 @@ def spoiled(draw: st.DrawFn, originals: Sequence[Json]) -> bytes:
         body = _changed(
             body, place, draw(st.sampled_from(["replace", "remove", "repeat", "add"])), draw(VALUES), draw(TEXTS)
         )
-    return orjson.dumps(body)
+    return json.dumps(body).encode()
 
 
 def _changed(body: Json, place: Place, how: str, value: Json, key: str) -> Json:
@@ -74,7 +74,7 @@ def _changed(body: Json, place: Place, how: str, value: Json, key: str) -> Json:
     if how == "remove":
         del holder[last]
     elif how == "repeat" and isinstance(holder, list):
-        holder[last:last] = [copy.deepcopy(holder[last])] * 3
+        holder[last:last] = [copy.deepcopy(holder[last]) for _ in range(3)]
     elif how == "add" and isinstance(holder, dict):
         holder[key] = value
     else:

@@ -83,7 +83,7 @@ def send_bodies(server: FuzzedServer, cases: settings) -> None:
                 server.ask("POST", path, orjson.dumps(real[0]), headers)
         for _ in range(data.draw(st.integers(1, 4))):
             method, path = data.draw(st.sampled_from(routes))
-            body = data.draw(st.one_of(spoiled(real), VALUES.map(orjson.dumps), NO_JSON))
+            body = data.draw(st.one_of(spoiled(real), VALUES.map(lambda value: json.dumps(value).encode()), NO_JSON))
             server.ask_sensibly(method, path, body, headers)
 
     ask_in_one_session()
