@@ -2,124 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
-from starlette.types import Message, Scope
 
 from nemo_gym.base_resources_server import SimpleResourcesServer
 from nemo_gym.base_responses_api_agent import SimpleResponsesAPIAgent
-from nemo_gym.errors import AnswerTooLarge, DeadlineExceeded, Unreachable
 from nemo_gym.serving.app import SimpleServer
+from nemo_gym.serving.asgi_transport import AsgiTransport, Watch
 from nemo_gym.serving.http import HttpClient
-from nemo_gym.serving.http_response import MAX_ANSWER_BYTES, ByteStream, HttpResponse, parse_set_cookies
 from nemo_gym.serving.loading import load_server_class
 from nemo_gym.serving.routes import refuse_hidden_routes
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerAddress, ServerSpec
-
-Watch = Callable[[str, HttpResponse], None]
-
-
-class AsgiTransport:
-    """Requests as calls of ASGI apps in this process: `http://<name>/path` goes to `apps[name]`.
-
-    `watch(method, answer)` is called with each answer.
-    """
-
-    def __init__(self, apps: Mapping[str, FastAPI], watch: Watch | None = None) -> None:
-        self.apps, self.watch = apps, watch
-
-    async def send(
-        self,
-        method: str,
-        url: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        timeout_s: float,
-        max_bytes: int = MAX_ANSWER_BYTES,
-    ) -> HttpResponse:
-        parts = urlsplit(url)
-        app = self.apps.get(parts.netloc)
-        if app is None:
-            raise Unreachable("no such app", url=url, delivered=False)
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "server": (parts.netloc, 80),
-            "client": ("127.0.0.1", 1),
-            "root_path": "",
-            "path": parts.path or "/",
-            "raw_path": (parts.path or "/").encode(),
-            "query_string": parts.query.encode(),
-            "headers": [(key.lower().encode(), value.encode("latin-1")) for key, value in headers.items()],
-        }
-        exchange = _Exchange(body or b"")
-        try:
-            async with asyncio.timeout(timeout_s):
-                await app(scope, exchange.receive, exchange.send)
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no complete answer within {timeout_s:.3g} s", url=url, delivered=True) from error
-        answer = exchange.response(url)
-        if len(answer.body) > max_bytes:
-            message = f"the answer has more than {max_bytes} bytes, which is the limit"
-            raise AnswerTooLarge(message, url=url, delivered=True, status=answer.status)
-        if self.watch is not None:
-            self.watch(method, answer)
-        return answer
-
-    @asynccontextmanager
-    async def stream(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float
-    ) -> AsyncIterator[ByteStream]:
-        """The whole body as one piece."""
-        yield _OnePiece(await self.send(method, url, body, headers, timeout_s))
-
-    async def close(self) -> None:
-        """Nothing is held open."""
-
-
-class _OnePiece:
-    def __init__(self, response: HttpResponse) -> None:
-        self.status, self.headers, self._body = response.status, response.headers, response.body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._body
-
-
-class _Exchange:
-    """The two channels of one ASGI request."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body: bytes | None = body
-        self._status = 0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._chunks: list[bytes] = []
-
-    async def receive(self) -> Message:
-        if self._body is None:
-            await asyncio.Event().wait()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._status, self._headers = message["status"], list(message["headers"])
-        else:
-            self._chunks.append(message.get("body", b""))
-
-    def response(self, url: str) -> HttpResponse:
-        headers = {key.decode().lower(): value.decode("latin-1") for key, value in self._headers}
-        set_cookies = [value.decode("latin-1") for key, value in self._headers if key.lower() == b"set-cookie"]
-        return HttpResponse(url, self._status, headers, b"".join(self._chunks), parse_set_cookies(set_cookies))
 
 
 class InProcessGym:
@@ -132,7 +29,7 @@ class InProcessGym:
         """`watch(method, answer)` is called with each answer to `client`."""
         self.apps: dict[str, FastAPI] = {}
         self.servers: dict[str, SimpleServer] = {}
-        self.client = ServerClient({}, HttpClient(AsgiTransport(self.apps, watch)))
+        self.client = ServerClient({}, HttpClient(AsgiTransport(self.apps, watch=watch)))
         self._num_episodes = 0
 
     def add(self, name: str, server: type[SimpleServer] | Path, **settings: Any) -> SimpleServer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+import uvloop
 from pydantic import Field
 
 from nemo_gym.cli.command import EXIT_INTERRUPTED, command
@@ -53,7 +55,9 @@ def run(argv: list[str]) -> int:
     options = LaunchOptions.of({**config.values, **typed.model_dump(exclude_unset=True)})
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     with Console() as console:
-        return asyncio.run(_run(config, options, console, started_at))
+        loop_factory = uvloop.new_event_loop if options.in_process else None
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(_run(config, options, console, started_at))
 
 
 async def _run(config: GymConfig, options: LaunchOptions, console: Console, started_at: float) -> int:
@@ -61,6 +65,9 @@ async def _run(config: GymConfig, options: LaunchOptions, console: Console, star
     stopping = _Stopping(gym, console)
     try:
         async with gym:
+            if gym.options.in_process:
+                gc.collect()
+                gc.freeze()  # as in a server's own process
             console.notice(_table(gym))
             seconds = time.monotonic() - started_at
             if not options.open_endpoints:

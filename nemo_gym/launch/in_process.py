@@ -1,4 +1,4 @@
-"""All servers of a run in this process and on one event loop: for a debugger."""
+"""All servers of a run in this process and on one event loop. What they ask each other never leaves it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
@@ -17,10 +18,14 @@ from nemo_gym.launch.child import import_roots
 from nemo_gym.launch.code_error import explain
 from nemo_gym.launch.launched_server import label_of
 from nemo_gym.serving.app import SimpleServer
+from nemo_gym.serving.asgi_transport import AsgiTransport
+from nemo_gym.serving.http import HttpClient
 from nemo_gym.serving.loading import load_server_class
 from nemo_gym.serving.process import serve
 from nemo_gym.serving.routes import refuse_hidden_routes
 from nemo_gym.serving.runs import ServerState, ServerStatus
+from nemo_gym.serving.server_client import ServerClient
+from nemo_gym.serving.socket_transport import SocketTransport
 from nemo_gym.serving.spec import ServerSpec
 
 
@@ -38,12 +43,15 @@ class InProcessServers:
     async def start(self) -> None:
         """Return when every server is ready. Raises ConfigError with all problems, or LaunchError; call `stop` then."""
         problems: list[ConfigProblem] = []
+        by_address: dict[str, FastAPI] = {}
+        inside = AsgiTransport(by_address, beyond=SocketTransport())
         apps: list[tuple[ServerSpec, Listener, SimpleServer, FastAPI]] = []
         for spec, listener in self._specs:
             folder = Path(spec.folder)
             sys.path += [root for root in import_roots(folder) if root not in sys.path]
             try:
-                server = load_server_class(folder, spec.entrypoint).from_spec(spec)
+                client = ServerClient(spec.directory, HttpClient(inside), global_config_dict=spec.global_config)
+                server = load_server_class(folder, spec.entrypoint).from_spec(spec, client)
                 app = server.setup_webserver()
                 refuse_hidden_routes(app, Path(spec.working_dir))
             except ConfigError as error:
@@ -55,6 +63,7 @@ class InProcessServers:
                 raise LaunchError(f"{label_of(spec)} cannot start: {what}") from error
             else:
                 apps.append((spec, listener, server, app))
+                by_address[urlsplit(listener.url).netloc] = app
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
         all_ready = asyncio.gather(*(self._serve(*each) for each in apps))

@@ -26,7 +26,7 @@ class LaunchOptions(OptionsModel):
     open_endpoints: bool = False
     """Answer everybody, without the run's token."""
     in_process: bool = False
-    """Run everything in this one process, for a debugger."""
+    """Run everything in this one process: for a debugger, and cheaper."""
     reload: bool = False
     """Start a server again when its code is edited."""
 

@@ -38,13 +38,13 @@ class GymUnderTest:
     """Of the launcher, which is also the head server."""
     head_url: str
     servers: dict[str, ServerStatus]
-    """By instance name; further workers of an instance as `<name>.1` and so on."""
+    """By instance name; some may be in the launcher's process. Further workers of an instance: `<name>.1` and so on."""
     ready_s: float
     """From the start of the command until it says that all servers are ready."""
 
     def cpu_s(self) -> dict[str, float]:
         """CPU time of each server with its children and, as `launcher`, of everything else that `ng_run` started."""
-        servers = {server.pid: name for name, server in self.servers.items()}
+        servers = {server.pid: name for name, server in self.servers.items() if server.pid != self.pid}
         owners: dict[int, str] = {}
         used = dict.fromkeys([*self.servers, "launcher"], 0.0)
         for stat in process_tree(self.pid):  # parents come before their children
@@ -54,7 +54,8 @@ class GymUnderTest:
 
     def pids(self) -> dict[str, int]:
         """The main process of each server, and the launcher."""
-        return {**{name: server.pid or 0 for name, server in self.servers.items()}, "launcher": self.pid}
+        own = {name: server.pid or 0 for name, server in self.servers.items() if server.pid != self.pid}
+        return {**dict.fromkeys(self.servers, 0), **own, "launcher": self.pid}
 
     def authorization(self) -> dict[str, str]:
         """The header that every request must carry; none where the run is open to all."""

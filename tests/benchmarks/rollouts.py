@@ -40,16 +40,21 @@ def main(argv: list[str] | None = None) -> None:
         Load(tool_calls, options.model_latency_ms, options.rollouts, warm_up, options.concurrency)
         for tool_calls in options.tool_calls
     ]
-    print(report(loads, options.repeats, options.json))
+    print(report(loads, options.repeats, options.json, in_process=options.in_process))
 
 
-def report(loads: Sequence[Load] = LOADS, repeats: int = 2, json: Path | None = None) -> Report:
-    """CPU and memory of each load, measured `repeats` times; all figures go to the file `json` as well."""
+def report(
+    loads: Sequence[Load] = LOADS, repeats: int = 2, json: Path | None = None, *, in_process: bool = False
+) -> Report:
+    """CPU and memory of each load, measured `repeats` times; all figures go to the file `json` as well.
+
+    `in_process`: with all servers in the launcher's process.
+    """
     load_before = os.getloadavg()[0]
     with (
         local_server("tests.benchmarks.fake_model") as fake_model,
         tempfile.TemporaryDirectory() as folder,
-        gym_under_test(Path(folder), benchmark_arguments(fake_model.url)) as gym,
+        gym_under_test(Path(folder), [*benchmark_arguments(fake_model.url), f"+in_process={in_process}"]) as gym,
     ):
         costs = [least([measure(gym, fake_model, load) for _ in range(repeats)]) for load in loads]
         if json is not None:
@@ -142,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--concurrency", type=int, default=32, help="rollouts in flight at a time")
     parser.add_argument("--tool-calls", type=int, nargs="+", default=[0, 1, 5], help="one line of the table for each")
     parser.add_argument("--model-latency-ms", type=float, default=0.0, help="how long the model takes for an answer")
+    parser.add_argument("--in-process", action="store_true", help="all servers in the launcher's process")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     return parser
 
