@@ -27,7 +27,7 @@ def model(
 CONNECTIONS = (
     Fault("connection refused", MODEL_ERROR, MODEL_TIMEOUT_S, ("connection refused",), agent="refused_agent"),
     Fault("unknown host", MODEL_ERROR, MODEL_TIMEOUT_S, ("no-such-host.invalid",), agent="unknown_agent"),
-    Fault("no answer to a connection", MODEL_TIMEOUT, MODEL_TIMEOUT_S, ("within 4 s",), agent="lost_agent"),
+    Fault("no answer to a connection", MODEL_TIMEOUT, MODEL_TIMEOUT_S, ("no connection within",), agent="lost_agent"),
     model("no answer to a request", "silence", MODEL_TIMEOUT, "no complete answer within"),
     model("an answer that drips", "drip", MODEL_TIMEOUT, "no complete answer within"),
     model("connection reset", "reset", MODEL_ERROR, "the connection broke"),

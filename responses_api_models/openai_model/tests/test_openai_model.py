@@ -195,12 +195,12 @@ async def test_a_pause_that_one_rollout_is_asked_for_is_kept_by_all(stage: Any, 
 
 async def test_during_a_pause_too_long_to_wait_for_nobody_asks_the_endpoint(stage: Any, http: HttpClient) -> None:
     endpoint = await stage.endpoint(failing({}, 429, retry_after="3600"))
-    url = await stage.openai_model(endpoint.url)
+    url = await stage.openai_model(endpoint.url, timeout_s=60)
     for stream in (False, False, True):
         answer = await ask(http, url, {**QUESTION, "stream": stream}, rollout=f"r{stream}")
-        assert answer.status == 429 and answer.headers["retry-after"] == "3600"
+        assert answer.status == 429 and int(answer.headers["retry-after"]) > 60
     assert len(endpoint.asked) == 1
-    assert "asked to be left alone for 3600 s more" in answer.text
+    assert "asked to be left alone for 1" in answer.text
 
 
 async def test_an_endpoint_that_never_answers_is_a_gateway_timeout(stage: Any, http: HttpClient) -> None:
