@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import Mapping
@@ -108,6 +109,8 @@ async def measured(turns: int, repeats: int, abilities: type[ModelAbilities], fo
             assert len(result["turns"]) == turns
 
         await play(0)
+        gc.collect()
+        gc.freeze()  # as a server does when it is ready
         counted.size = 0
         started = time.process_time()
         for index in range(repeats):
