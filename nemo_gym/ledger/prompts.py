@@ -20,7 +20,7 @@ from nemo_gym.ledger.call import Asked, Json, RecordedCall, Sampled
 from nemo_gym.ledger.conversation import said
 from nemo_gym.ledger.engine import TokenEngine
 from nemo_gym.schemas.prompt_ids import common_length
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.error_answers import error_response
 
 _STUBS = ("a", "B7", "ok.", "{x};")
 """Texts of differing lengths and ends, so that a tokenizer which joins one with what follows it does not join all."""

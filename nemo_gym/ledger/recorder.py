@@ -14,7 +14,7 @@ from nemo_gym.ledger.engine import Generation
 from nemo_gym.ledger.growing import Growing
 from nemo_gym.ledger.ledger import Ledger, RolloutLedger
 from nemo_gym.schemas.prompt_ids import common_length, whole_prompt
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.error_answers import error_response
 
 
 class Recorder:

@@ -19,8 +19,8 @@ from nemo_gym.ledger.recorder import Recorder
 from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
 from nemo_gym.schemas.validation import explain
+from nemo_gym.serving.error_answers import error_response
 from nemo_gym.serving.json_route import json_body
-from nemo_gym.serving.middleware import error_response
 from nemo_gym.serving.sessions import SESSION_ID_KEY
 from nemo_gym.serving.sse import DONE, MEDIA_TYPE, sse
 

@@ -23,10 +23,10 @@ from nemo_gym.config_types import BaseServerConfig
 from nemo_gym.errors import ConfigError, ConfigProblem, LaunchError, NemoGymError
 from nemo_gym.schemas.validation import places
 from nemo_gym.serving.calls import close_shared_client
+from nemo_gym.serving.error_answers import refuse_invalid_body
 from nemo_gym.serving.front import Front
 from nemo_gym.serving.in_flight import IN_FLIGHT_ROUTE, InFlightReport
 from nemo_gym.serving.json_route import JsonRoute
-from nemo_gym.serving.middleware import refuse_invalid_body
 from nemo_gym.serving.request_metrics import RequestMetrics
 from nemo_gym.serving.routes import refuse_hidden_routes
 from nemo_gym.serving.server_client import ServerClient

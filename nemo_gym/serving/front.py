@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nemo_gym.errors import NemoGymError
+from nemo_gym.serving.error_answers import response_for
 from nemo_gym.serving.error_log import ErrorLog
 from nemo_gym.serving.json_route import JsonRoute
-from nemo_gym.serving.middleware import response_for
 from nemo_gym.serving.request_metrics import RequestMetrics
 from nemo_gym.serving.sessions import Sessions
 

@@ -7,7 +7,7 @@ from hmac import compare_digest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.error_answers import error_response
 
 _NO_TOKEN = (
     "this server answers who carries the token of its run, in a header `Authorization: Bearer <token>`. "

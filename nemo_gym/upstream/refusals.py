@@ -10,8 +10,8 @@ from starlette.responses import Response as HttpAnswer
 
 from nemo_gym.errors import ConversionError, EngineRefusedError
 from nemo_gym.schemas.validation import explain
+from nemo_gym.serving.error_answers import error_response
 from nemo_gym.serving.http_response import REFUSED_STATUSES, TRIED_ENOUGH, HttpResponse
-from nemo_gym.serving.middleware import error_response
 
 _OVERFLOW = re.compile(
     "context_length_exceeded"  # OpenAI

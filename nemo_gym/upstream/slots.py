@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from nemo_gym.errors import DeadlineExceeded, EngineRefusedError
+from nemo_gym.serving.error_answers import error_response
 from nemo_gym.serving.http import retry_after_s
 from nemo_gym.serving.http_response import REFUSED_STATUSES
 from nemo_gym.serving.in_flight import waiting_for
-from nemo_gym.serving.middleware import error_response
 from nemo_gym.upstream.adaptive_limit import FIRST_LIMIT, AdaptiveLimit
 
 

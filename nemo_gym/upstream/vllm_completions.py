@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nemo_gym.errors import EngineRefusedError
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.error_answers import error_response
 from nemo_gym.upstream.vllm_tokens import id_of
 
 Json = dict[str, Any]

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from nemo_gym.errors import ConfigError, ConfigProblem
 from nemo_gym.serving.app import SimpleServer
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.error_answers import error_response
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerSpec
 from resources_servers.search.batching import BatchCounts, Batcher, QueueFull

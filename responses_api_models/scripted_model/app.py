@@ -24,7 +24,7 @@ from nemo_gym.reference_policies import Item, reasoning
 from nemo_gym.reference_policies.items import items_of
 from nemo_gym.schemas.chat_completions import ChatCompletion, ChatCompletionCreateParams
 from nemo_gym.schemas.responses import Response, ResponseCreateParams
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.error_answers import error_response
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.sessions import SESSION_ID_KEY
 from nemo_gym.serving.spec import ServerSpec

@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.error_answers import error_response
 
 SCOPE_KEY = "scripted_model.fault"
 """Key of the ASGI scope under which the handler finds the fault that it must play itself."""

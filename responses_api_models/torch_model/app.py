@@ -14,7 +14,7 @@ from starlette.responses import Response as HttpAnswer
 from nemo_gym.errors import LaunchError, WeightUpdateError
 from nemo_gym.ledger.engine import TokenEngine
 from nemo_gym.ledger.token_model import TokenModel, TokenModelConfig
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.error_answers import error_response
 from nemo_gym.serving.server_client import ServerClient
 from nemo_gym.serving.spec import ServerSpec
 

@@ -14,7 +14,7 @@ import torch
 from nemo_gym.errors import EngineRefusedError
 from nemo_gym.ledger.engine import Generation
 from nemo_gym.ledger.prompts import context_overflow
-from nemo_gym.serving.middleware import error_response
+from nemo_gym.serving.error_answers import error_response
 from responses_api_models.torch_model.batch import Limits, Snapshot
 from responses_api_models.torch_model.chat_template import ChatTemplate
 from responses_api_models.torch_model.checkpoint import Checkpoint, with_weights

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.testclient import TestClient
 
+from nemo_gym.serving.error_answers import refuse_invalid_body
 from nemo_gym.serving.front import Front
 from nemo_gym.serving.json_route import JsonRoute
-from nemo_gym.serving.middleware import refuse_invalid_body
 from nemo_gym.serving.request_metrics import RequestMetrics
 from nemo_gym.serving.sessions import Sessions, SessionStore
 
