@@ -76,7 +76,9 @@ def commands(page: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem, marks=marks_for(page.stem)) for page in PAGES])
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.stem, marks=marks_for(page.stem)) for page in PAGES if commands(page)]
+)
 def test_the_pages_commands_work_as_printed(page: Path, folder: Path) -> None:
     with ExitStack() as servers:
         if not any(command.startswith("ng_run") for command in commands(page)):
