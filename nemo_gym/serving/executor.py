@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as PoolTimeout
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -36,6 +37,7 @@ class CpuExecutor:
         self._max_workers = max_workers or os.cpu_count() or 1
         self._memory_bytes = memory_bytes or _machine_memory_bytes() // self._max_workers
         self._pool: ProcessPool | None = None
+        self._opening = threading.Lock()
 
     async def run(self, function: Callable[..., T], *args: object, timeout_s: float = 60.0) -> T:
         """`function(*args)` in a child process.
@@ -43,7 +45,10 @@ class CpuExecutor:
         `function` is importable by name, arguments and result can be pickled. What it raises is raised here.
         Raises `SandboxError` when it takes longer than `timeout_s` (its process is killed), too much memory, or dies.
         """
-        pool = self._pool or self._open()
+        # Starting the pool takes a third of a second, which the event loop is not to stand still for.
+        pool = self._pool
+        if pool is None:
+            pool = await asyncio.to_thread(self._open)
         future = pool.schedule(function, args=list(args), timeout=timeout_s)
         try:
             return await asyncio.wrap_future(future)
@@ -73,14 +78,19 @@ class CpuExecutor:
 
         from pebble import ProcessPool
 
-        context = multiprocessing.get_context("forkserver")
-        # Each worker imports the server's own program, and with it these, which take a second. Workers are killed
-        # often where verifiers are slow, so they are forked from a process that has them already.
-        context.set_forkserver_preload(["nemo_gym.serving.app", "pebble"])
-        self._pool = ProcessPool(
-            max_workers=self._max_workers, context=context, initializer=_begin, initargs=[self._memory_bytes]
-        )
-        return self._pool
+        with self._opening:
+            if self._pool is None:
+                context = multiprocessing.get_context("forkserver")
+                # Each worker imports the server's own program, and with it these, which take a second. Workers are
+                # killed often where verifiers are slow, so they are forked from a process that has them already.
+                context.set_forkserver_preload(["nemo_gym.serving.app", "pebble"])
+                pool = ProcessPool(
+                    max_workers=self._max_workers, context=context, initializer=_begin, initargs=[self._memory_bytes]
+                )
+                if not pool.active:  # asking starts the processes
+                    raise SandboxError("the pool of child processes did not start")
+                self._pool = pool
+            return self._pool
 
 
 def _process_died() -> type[Exception]:

@@ -6,10 +6,13 @@ import asyncio
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pebble
 import pytest
 
 from nemo_gym.errors import SandboxError
@@ -67,6 +70,21 @@ def executor() -> Iterator[CpuExecutor]:
 
 async def test_the_result_comes_back(executor: CpuExecutor) -> None:
     assert await asyncio.gather(*(executor.run(add, n, 1) for n in range(5))) == [1, 2, 3, 4, 5]
+
+
+async def test_calls_side_by_side_start_one_pool_and_not_in_the_event_loops_thread(
+    executor: CpuExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_in: list[int] = []
+
+    class Noted(pebble.ProcessPool):
+        def __init__(self, **options: Any) -> None:
+            made_in.append(threading.get_ident())
+            super().__init__(**options)
+
+    monkeypatch.setattr(pebble, "ProcessPool", Noted)
+    await asyncio.gather(*(executor.run(add, n, 1) for n in range(8)))
+    assert len(made_in) == 1 and made_in[0] != threading.get_ident()
 
 
 async def test_what_the_function_raises_is_raised(executor: CpuExecutor) -> None:
