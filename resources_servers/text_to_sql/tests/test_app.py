@@ -57,13 +57,15 @@ async def test_a_query_without_end_holds_nobody_up(engine: str) -> None:
         pytest.importorskip("duckdb", reason="the extra nemo-gym[sql] is not installed")
     endless = "<sql>WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n</sql>"
     async with InProcessGym() as gym:
-        gym.add("text_to_sql", FOLDER, engine=engine, query_timeout_s=1.0, cpu_workers=3)
+        gym.add("text_to_sql", FOLDER, engine=engine, query_timeout_s=3.0, cpu_workers=3)
         slow, quick = gym.episode("text_to_sql", SHOP), gym.episode("text_to_sql", SHOP)
         await slow.reset()
         await quick.reset()
+        count = "<sql>SELECT COUNT(*) FROM products</sql>"
+        await asyncio.gather(*(quick.step(count) for _ in range(3)))  # the processes are there
         waiting = asyncio.ensure_future(slow.step(endless))
-        for _ in range(5):
-            await quick.step("<sql>SELECT COUNT(*) FROM products</sql>")
+        for _ in range(2):
+            await quick.step(count)
         assert not waiting.done()
         assert "took too long" in (await waiting)["observation"]
 
