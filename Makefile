@@ -59,13 +59,15 @@ $(READY): $(INSTALLED)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(READY)
 
-# SkyRL pins versions of what it needs beside its data shapes, which are all that is tested: hence without dependencies.
+# SkyRL and verl pin versions of what their GPU workers need, which are not tested: hence without dependencies, but for those
+# that their trainers import.
 $(VENV)-training/.ready: pyproject.toml
 	@echo "Making $(VENV)-training (once; a few minutes)"
 	@$(PYTHON) -m venv $(VENV)-training
 	@$(VENV)-training/bin/pip install --quiet --disable-pip-version-check $(TORCH)
 	@$(VENV)-training/bin/pip install --quiet --disable-pip-version-check --editable '.[dev,demo]'
-	@$(VENV)-training/bin/pip install --quiet --disable-pip-version-check --no-deps skyrl==0.3.0
+	@$(VENV)-training/bin/pip install --quiet --disable-pip-version-check ray tensordict codetiming torchdata cachetools jaxtyping loguru
+	@$(VENV)-training/bin/pip install --quiet --disable-pip-version-check --no-deps skyrl==0.3.0 verl==0.9.1
 	@touch $@
 
 clean:  ## remove the environment and everything that runs left

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import schemathesis
 from hypothesis import given, settings
 from hypothesis.errors import Unsatisfiable
 
 from tests.fuzz.fuzzed_server import COMPONENTS, FuzzedServer, fuzzed
-
-schemathesis = pytest.importorskip("schemathesis")
 
 SLOWER = 10
 """Making such a case takes so much longer than making others, and there are two kinds of them for each route."""
